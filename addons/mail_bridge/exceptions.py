@@ -1,0 +1,33 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Errors that cross the border between adapters and models.
+
+The models decide between retry, dead letter and refusal from the class alone.
+"""
+
+
+class MailBridgeError(Exception):
+    """Base of all errors an adapter raises on purpose."""
+
+
+class SignatureError(MailBridgeError):
+    """The request does not prove that it comes from the provider."""
+
+
+class PayloadError(MailBridgeError):
+    """The request is genuine, but its content cannot be understood."""
+
+
+class TemporaryError(MailBridgeError):
+    """The same request may succeed later.
+
+    :param retry_after: seconds to wait at least, ``None`` for the queue's own backoff.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PermanentError(MailBridgeError):
+    """Trying again cannot help."""
