@@ -1,0 +1,1 @@
+"""What the make targets run. Plain Python; nothing here is shipped in an addon."""

@@ -1,0 +1,156 @@
+"""Databases: made from `template0`, filled by Odoo, cloned from a template."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
+
+from tools.console import Failure, say
+from tools.odoo_source import Odoo
+from tools.paths import ADDONS, RUN, suite_addons
+from tools.ports import free_port
+from tools.postgres import Connection
+from tools.server import write_config
+
+# Odoo takes its long installation lock on this many seconds at most.
+INSTALL_SECONDS = 1800
+
+
+@contextmanager
+def cursor(connection: Connection, database: str = "postgres") -> Iterator:
+    """A cursor in autocommit mode."""
+    link = psycopg2.connect(connection.dsn(database))
+    link.autocommit = True
+    try:
+        with link.cursor() as opened:
+            yield opened
+    finally:
+        link.close()
+
+
+def exists(connection: Connection, name: str) -> bool:
+    """Whether there is a database called `name`."""
+    with cursor(connection) as cr:
+        cr.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+        return bool(cr.fetchone())
+
+
+def create(connection: Connection, name: str, template: str = "template0") -> None:
+    """Create a database; Odoo's own way would ask for contrib extensions."""
+    statement = "CREATE DATABASE {} TEMPLATE {} ENCODING 'unicode'"
+    if template == "template0":
+        statement += " LC_COLLATE 'C'"
+    with cursor(connection) as cr:
+        names = sql.Identifier(name), sql.Identifier(template)
+        cr.execute(sql.SQL(statement).format(*names))
+
+
+def drop(connection: Connection, name: str) -> None:
+    """Drop a database together with the connections to it."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+    with cursor(connection) as cr:
+        cr.execute(statement.format(sql.Identifier(name)))
+
+
+def installed_modules(connection: Connection, name: str) -> set[str]:
+    """The modules installed in a database; empty for one without Odoo."""
+    with cursor(connection, name) as cr:
+        cr.execute("SELECT to_regclass('ir_module_module')")
+        if cr.fetchone()[0] is None:
+            return set()
+        cr.execute("SELECT name FROM ir_module_module WHERE state = 'installed'")
+        return {row[0] for row in cr.fetchall()}
+
+
+def install(
+    odoo: Odoo,
+    connection: Connection,
+    name: str,
+    modules: list[str],
+    demo: bool = False,
+    log: Path | None = None,
+    update: bool = False,
+) -> Path:
+    """Install (or update) `modules` in the existing database `name`."""
+    log = log or RUN / "log" / f"install-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    config = write_config(RUN / "conf" / f"{name}.conf", odoo, connection)
+    command = odoo.command(
+        "-c", str(config), "-d", name, "-u" if update else "-i", ",".join(modules),
+        "--stop-after-init", "--http-port", str(free_port()), "--no-http",
+        "--max-cron-threads=0", *odoo.demo_option(demo), "--logfile", str(log),
+    )  # fmt: skip
+    result = subprocess.run(
+        command,
+        env=odoo.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_SECONDS,
+    )
+    missing = set(modules) - installed_modules(connection, name)
+    if result.returncode or missing:
+        raise Failure(f"installing {name}: {missing or ''} see {log}{_tail(result)}")
+    return log
+
+
+def _tail(result: subprocess.CompletedProcess) -> str:
+    lines = result.stderr.strip().splitlines()
+    return f": {lines[-1]}" if lines else ""
+
+
+def fingerprint(odoo: Odoo, modules: list[str]) -> str:
+    """Changes whenever the code that fills a database changes."""
+    digest = hashlib.sha256(f"{odoo.version} {odoo.root} {modules}".encode())
+    for path in sorted(ADDONS.rglob("*")):
+        parts = path.relative_to(ADDONS).parts
+        if len(parts) < 2 or parts[1] in ("tests", "tests_plain", "i18n", "static"):
+            continue
+        if path.suffix in (".py", ".xml", ".csv", ".sql") and path.is_file():
+            digest.update(str(path.relative_to(ADDONS)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def template(odoo: Odoo, connection: Connection, modules: list[str]) -> str:
+    """A database with `modules` installed, made once for each state of the code."""
+    series = odoo.version.replace(".", "")
+    prefix = f"template_{series}_"
+    name = prefix + fingerprint(odoo, modules)
+    if exists(connection, name):
+        return name
+    _drop_stale(connection, prefix)
+    say(f"installing {', '.join(modules)} once into {name}")
+    building = f"building_{name}"
+    drop(connection, building)
+    create(connection, building)
+    install(odoo, connection, building, modules)
+    with cursor(connection) as cr:
+        names = sql.Identifier(building), sql.Identifier(name)
+        cr.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+    return name
+
+
+def _drop_stale(connection: Connection, prefix: str) -> None:
+    with cursor(connection) as cr:
+        query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+        cr.execute(query, [prefix])
+        stale = [row[0] for row in cr.fetchall()]
+    for name in stale:
+        drop(connection, name)
+
+
+def clone(
+    odoo: Odoo, connection: Connection, name: str, modules: list[str] | None = None
+) -> str:
+    """A fresh database `name` with crm and the suite (or `modules`) in it."""
+    wanted = modules or ["crm", *suite_addons()]
+    source = template(odoo, connection, wanted)
+    drop(connection, name)
+    create(connection, name, source)
+    return name

@@ -1,0 +1,67 @@
+"""The virtual environment: made once, brought up to date when the pins change."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from tools.console import Failure, say
+from tools.paths import ROOT, RUN, TMP, VENV, venv_python
+
+RUNTIME = ROOT / "requirements.txt"
+DEVELOPMENT = ROOT / "requirements-dev.txt"
+
+
+def ensure(requirements: Path = RUNTIME) -> None:
+    """Create `.venv` and install `requirements`; nothing to do when it has them."""
+    stamp = VENV / f".{requirements.stem}"
+    wanted = _fingerprint(requirements)
+    if stamp.exists() and stamp.read_text() == wanted and venv_python().exists():
+        return
+    if not venv_python().exists():
+        say(f"making .venv with Python {sys.version.split()[0]}")
+        shutil.rmtree(VENV, ignore_errors=True)
+        venv.create(VENV, with_pip=True)
+    say(f"installing {requirements.name}")
+    _pip("install", "--quiet", "--only-binary", ":all:", "-r", str(requirements))
+    stamp.write_text(wanted)
+
+
+def _fingerprint(requirements: Path) -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for path in {RUNTIME, requirements}:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _pip(*arguments: str) -> None:
+    # HOME stays: the user's pip settings (mirror, certificates, cache) count here.
+    TMP.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ, TMPDIR=str(TMP))
+    environment.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
+    environment.pop("PYTHONPATH", None)
+    result = subprocess.run(
+        [str(venv_python()), "-m", "pip", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode:
+        (RUN / "pip.log").write_text(result.stdout + result.stderr)
+        errors = [x for x in result.stderr.splitlines() if x.startswith("ERROR")]
+        reason = errors[-1] if errors else "see .run/pip.log"
+        raise Failure(f"pip {arguments[0]} failed: {reason}")
+
+
+def enter(requirements: Path, arguments: list[str]) -> None:
+    """Continue in the virtual environment: replaces this process unless it is there."""
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        return
+    ensure(requirements)
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    command = [str(venv_python()), "-m", "tools", *arguments]
+    os.execve(command[0], command, environment)
