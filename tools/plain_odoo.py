@@ -39,5 +39,16 @@ class PlainOdoo(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing runs: the package only leads to the modules below it."""
 
 
-if not any(isinstance(finder, PlainOdoo) for finder in sys.meta_path):
+def install() -> None:
+    """Put the finder in front, and keep pytest from running the addons' code."""
+    if any(isinstance(finder, PlainOdoo) for finder in sys.meta_path):
+        return
     sys.meta_path.insert(0, PlainOdoo())
+    # pytest names a test module after its folders and imports each of them first.
+    for folder in [ADDONS, *(path for path in ADDONS.iterdir() if path.is_dir())]:
+        package = ModuleType(".".join(folder.relative_to(ADDONS.parent).parts))
+        package.__path__ = [str(folder)]
+        sys.modules.setdefault(package.__name__, package)
+
+
+install()
