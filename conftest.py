@@ -1,3 +1,19 @@
 """Loaded before any test: makes providers and adapters importable without Odoo."""
 
-import tools.plain_odoo  # noqa: F401
+from pathlib import Path
+
+import pytest
+
+from tools import plain_odoo
+from tools.paths import ADDONS
+
+plain_odoo.install()
+
+
+def pytest_collect_directory(
+    path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    """An addon is a folder to pytest, or it would run the `__init__` of a package."""
+    if path.parent == ADDONS:
+        return pytest.Dir.from_parent(parent, path=path)
+    return None

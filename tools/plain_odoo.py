@@ -1,4 +1,4 @@
-"""Pytest plugin: providers and adapters importable without Odoo.
+"""For pytest: providers and adapters importable without Odoo.
 
 `from odoo.addons.mail_bridge.providers import mime` works, although the addon's own
 `__init__.py` (which loads the models) is not executed. Everything of Odoo itself
@@ -49,6 +49,3 @@ def install() -> None:
         package = ModuleType(".".join(folder.relative_to(ADDONS.parent).parts))
         package.__path__ = [str(folder)]
         sys.modules.setdefault(package.__name__, package)
-
-
-install()
