@@ -9,6 +9,9 @@ from tools.paths import ADDONS
 
 plain_odoo.install()
 
+# Those need Odoo and its own runner: see `make addons`.
+collect_ignore_glob = ["addons/*/tests"]
+
 
 def pytest_collect_directory(
     path: Path, parent: pytest.Collector

@@ -1,0 +1,1 @@
+"""What real-server tests are made of; see docs/testing.md."""

@@ -1,0 +1,48 @@
+"""The fixtures themselves: a prefork server that survives what tests do to it."""
+
+import time
+
+from tests.support.client import OdooClient
+
+
+def test_workers_come_back_after_a_kill(server, server_log):
+    server_log.expect(r"WARNING .*", r"ERROR .*worker.*")
+    before = server.http_workers()
+    assert len(before) == 4
+    assert len(server.cron_workers()) >= 1
+    server.kill_worker(before[0])
+    _wait_until(lambda: len(set(server.http_workers()) - {before[0]}) == 4)
+
+
+def test_client_and_shell_see_the_same_database(client, shell):
+    lead_id = client.create("crm.lead", name="House")
+    assert shell(f"result = env['crm.lead'].browse({lead_id}).name") == "House"
+
+
+def test_server_answers_again_after_a_crash_of_postgres(
+    server, database, postgres, server_log
+):
+    server_log.expect(r".*")
+    postgres.crash()
+    postgres.start()
+    _wait_until(lambda: _can_sign_in(server, database))
+
+
+def test_browser_shows_the_web_client(page):
+    assert page.locator(".o_main_navbar").is_visible()
+
+
+def _can_sign_in(server, database) -> bool:
+    try:
+        return bool(OdooClient(server.base_url, database).uid)
+    except Exception:
+        return False
+
+
+def _wait_until(condition, seconds=30):
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if condition():
+            return
+        time.sleep(0.2)
+    raise AssertionError("the condition never came true")
