@@ -1,0 +1,37 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import http
+from odoo.http import request
+
+from odoo.addons.mail_bridge_guard.door import ENVIRON_KEY
+
+from ..providers import registry
+from ..reception import Reception
+
+
+class MailgateController(http.Controller):
+    """Authenticate, store, answer. A provider addon adds only other paths."""
+
+    @http.route(
+        ["/mailgate/<string:provider>", "/mailgate/<string:provider>/<string:token>"],
+        type="mailgate",
+        auth="mailgate",
+        csrf=False,
+        save_session=False,
+        readonly=False,
+    )
+    def receive(self, provider, token=None):
+        """Take a post of any provider."""
+        adapter = registry.get(provider)
+        if adapter is None:
+            return request.make_response("unknown provider\n", status=404)
+        exchange = request.httprequest.environ[ENVIRON_KEY]
+        answer = Reception(request.env, adapter, request.httprequest, token).answer(
+            exchange
+        )
+        headers = [
+            ("Content-Type", answer.content_type),
+            ("Cache-Control", "no-store"),
+            *answer.headers,
+        ]
+        return request.make_response(answer.body, headers=headers, status=answer.status)

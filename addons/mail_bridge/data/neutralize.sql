@@ -1,0 +1,7 @@
+-- A copy of the database must neither take posts nor know how to talk outward.
+UPDATE mail_bridge_account SET state = 'disabled';
+DELETE FROM mail_bridge_secret;
+DELETE FROM mail_bridge_token;
+UPDATE mail_bridge_intake SET state = 'dead', error = 'neutralized copy'
+ WHERE state IN ('pending', 'failed');
+DELETE FROM ir_config_parameter WHERE key = 'mail_bridge.key_fingerprint';

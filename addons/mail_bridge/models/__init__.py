@@ -1,0 +1,15 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from . import mail_bridge_secret
+from . import mail_bridge_queue
+from . import mail_bridge_account
+from . import mail_bridge_token
+from . import mail_bridge_notice
+from . import mail_bridge_intake
+from . import mail_bridge_served
+from . import mail_bridge_message
+from . import mail_mail
+from . import mail_message
+from . import mail_thread
+from . import res_config_settings
+from . import res_groups

@@ -1,0 +1,465 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import ipaddress
+import re
+
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+from odoo.tools import hmac
+
+from ..const import (
+    BODY_FACTOR,
+    BODY_MARGIN_BYTES,
+    MAIL_LIMIT_MB,
+)
+from ..keyring import KeyRingError
+from ..providers import registry
+from ..providers.base import AccountFacts
+
+ADMIN = "mail_bridge.group_administrator"
+
+
+class MailBridgeAccount(models.Model):
+    """One account at one mail provider."""
+
+    _name = "mail.bridge.account"
+    _description = "Mail Bridge Account"
+    _inherit = ["mail.thread", "mail.activity.mixin", "mail.bridge.secret.mixin"]
+    _order = "state_rank, sequence, id"
+    _check_company_auto = True
+
+    # Configuration
+    name = fields.Char(required=True, translate=True)
+    sequence = fields.Integer(default=10)
+    active = fields.Boolean(default=True)
+    code = fields.Selection(
+        [("none", "No Provider")],
+        string="Provider",
+        required=True,
+        default="none",
+        help="The technical code of the provider.",
+    )
+    reference = fields.Char(
+        copy=False,
+        tracking=True,
+        help="Names the account in environment variables and odoo.conf options.",
+    )
+    state = fields.Selection(
+        [("disabled", "Disabled"), ("test", "Test Mode"), ("enabled", "Enabled")],
+        required=True,
+        default="disabled",
+        copy=False,
+        tracking=True,
+        help="In test mode mails are accepted and shown in the Inbox, but stay out of "
+        "the records until they are released.",
+    )
+    state_rank = fields.Integer(compute="_compute_state_rank", store=True)
+    company_id = fields.Many2one(
+        "res.company",
+        required=True,
+        default=lambda self: self.env.company.id,
+        index=True,
+        tracking=True,
+    )
+    user_id = fields.Many2one(
+        "res.users",
+        string="Responsible",
+        default=lambda self: self.env.user,
+        help="Gets the activities of this account.",
+    )
+    description = fields.Html(translate=True)
+    image_128 = fields.Image(max_width=128, max_height=128)
+    module_id = fields.Many2one("ir.module.module", ondelete="set null")
+    module_state = fields.Selection(related="module_id.state", string="Module State")
+
+    # The door
+    require_token = fields.Boolean(
+        string="Only with the Account's Address",
+        compute="_compute_require_token",
+        store=True,
+        readonly=False,
+        precompute=True,
+        help="Accept posts at the address with this account's token alone. Providers "
+        "that sign may also post to the address without a token; the key that verifies "
+        "then names the account.",
+    )
+    can_omit_token = fields.Boolean(compute="_compute_adapter_facts")
+    allowed_networks = fields.Text(
+        tracking=True,
+        help="Addresses or networks (one a line, e.g. 192.0.2.0/24) that may post. "
+        "Empty: all. Behind a proxy this needs proxy_mode and X-Forwarded-Host.",
+    )
+    mail_limit_mb = fields.Integer(
+        string="Largest Mail (MB)", default=MAIL_LIMIT_MB, required=True
+    )
+    webhook_url = fields.Char(compute="_compute_webhook_url", groups=ADMIN)
+
+    # What is done with a mail
+    accepted_domains = fields.Char(
+        tracking=True,
+        help="Domains whose mail is ours, separated by commas. Mail for other "
+        "recipients is kept as rejected. Empty: all.",
+    )
+    reply_policy = fields.Selection(
+        [
+            ("strict", "Authenticated senders only"),
+            ("standard", "Authenticated, or an earlier recipient from outside"),
+            ("open", "Everybody (as Odoo does)"),
+        ],
+        string="Replies Count From",
+        required=True,
+        default="standard",
+        tracking=True,
+        help="Who may write into an existing record by replying to one of its mails. "
+        "Everything else goes to quarantine.",
+    )
+    check_dkim = fields.Boolean(
+        string="Check DKIM",
+        default=True,
+        help="Check the DKIM signature of original mails where the provider says "
+        "nothing about the sender.",
+    )
+    trusted_authserv_id = fields.Char(
+        string="Trusted Mail Server",
+        help="The authserv-id whose Authentication-Results are believed, e.g. "
+        "mx.example.com. Empty: none.",
+    )
+
+    # What happened
+    first_post_date = fields.Datetime(readonly=True, copy=False)
+    last_post_date = fields.Datetime(compute="_compute_last_post_date")
+    notice_ids = fields.One2many("mail.bridge.notice", "account_id")
+    open_notice_count = fields.Integer(compute="_compute_open_notice_count")
+    intake_count = fields.Integer(compute="_compute_counts")
+    problem_count = fields.Integer(compute="_compute_counts")
+    message_total = fields.Integer(compute="_compute_counts")
+    docs_url = fields.Char(compute="_compute_adapter_facts")
+    secrets_outside = fields.Char(compute="_compute_secrets_outside", groups=ADMIN)
+
+    def init(self):
+        self.env.cr.execute(
+            """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_account_reference_uniq
+               ON mail_bridge_account (reference)"""
+        )
+
+    # --- Compute ---
+
+    @api.depends("state")
+    def _compute_state_rank(self):
+        rank = {"enabled": 0, "test": 1, "disabled": 2}
+        for account in self:
+            account.state_rank = rank[account.state]
+
+    @api.depends("code")
+    def _compute_adapter_facts(self):
+        for account in self:
+            adapter = account._adapter()
+            account.can_omit_token = bool(adapter and adapter.names_account)
+            account.docs_url = adapter.docs_url if adapter else False
+
+    @api.depends("code")
+    def _compute_require_token(self):
+        for account in self:
+            adapter = registry.get(account.code)
+            account.require_token = not (adapter and adapter.names_account)
+
+    @api.depends("code", "require_token")
+    def _compute_webhook_url(self):
+        base = self.get_base_url()
+        for account in self:
+            path = account._webhook_path()
+            account.webhook_url = f"{base}{path}" if path else False
+
+    def _compute_last_post_date(self):
+        groups = self.env["mail.bridge.intake"].sudo()._read_group(
+            [("account_id", "in", self.ids)], ["account_id"], ["received_at:max"]
+        )
+        latest = {account.id: date for account, date in groups}
+        for account in self:
+            account.last_post_date = latest.get(account.id)
+
+    def _compute_open_notice_count(self):
+        groups = self.env["mail.bridge.notice"].sudo()._read_group(
+            [("account_id", "in", self.ids), ("resolved", "=", False)],
+            ["account_id"],
+            ["__count"],
+        )
+        counts = {account.id: count for account, count in groups}
+        for account in self:
+            account.open_notice_count = counts.get(account.id, 0)
+
+    def _compute_counts(self):
+        Intake = self.env["mail.bridge.intake"]
+        Message = self.env["mail.bridge.message"]
+        own = [("account_id", "in", self.ids)]
+        problems = [*own, ("state", "in", ("failed", "dead"))]
+        intakes = dict(Intake._read_group(own, ["account_id"], ["__count"]))
+        failing = dict(Intake._read_group(problems, ["account_id"], ["__count"]))
+        messages = dict(Message._read_group(own, ["account_id"], ["__count"]))
+        for account in self:
+            account.intake_count = intakes.get(account, 0)
+            account.problem_count = failing.get(account, 0)
+            account.message_total = messages.get(account, 0)
+
+    @api.depends("reference", "code")
+    def _compute_secrets_outside(self):
+        for account in self:
+            given = [
+                account._secret_variable(name)
+                for name in account._secret_fields()
+                if account.id and account._secret_outside(name)
+            ]
+            account.secrets_outside = ", ".join(given) or False
+
+    # --- Constraints ---
+
+    @api.constrains("allowed_networks")
+    def _check_allowed_networks(self):
+        for account in self:
+            try:
+                account._networks()
+            except ValueError as error:
+                raise ValidationError(
+                    self.env._("Not a network: %(why)s", why=error)
+                ) from error
+
+    @api.constrains("mail_limit_mb")
+    def _check_mail_limit(self):
+        if any(not 1 <= account.mail_limit_mb <= 512 for account in self):
+            raise ValidationError(
+                self.env._("The largest mail is between 1 and 512 MB.")
+            )
+
+    @api.constrains("state", "code", "require_token", "allowed_networks")
+    def _check_can_authenticate(self):
+        """An account that accepts posts needs a way to tell who posts."""
+        for account in self.filtered(lambda account: account.state != "disabled"):
+            adapter = account._adapter()
+            if not adapter:
+                raise ValidationError(
+                    self.env._("%(name)s has no provider.", name=account.name)
+                )
+            if missing := account._missing_authentication(adapter):
+                raise ValidationError(missing)
+
+    def _missing_authentication(self, adapter):
+        """Return why nobody could prove to be the provider, or ``False``."""
+        self.ensure_one()
+        if adapter.signing_secrets and adapter.names_account:
+            if all(self[self._secret_field(name)] for name in adapter.signing_secrets):
+                return False
+            return self.env._(
+                "%(name)s cannot accept mail: its signing key is missing.",
+                name=self.name,
+            )
+        if self.require_token or self.allowed_networks:
+            return False
+        return self.env._(
+            "%(name)s signs nothing: require the account's address or allow only the "
+            "provider's networks.",
+            name=self.name,
+        )
+
+    # --- CRUD ---
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        accounts = super().create(vals_list)
+        for account in accounts:
+            if not account.reference:
+                account.reference = f"{account.code}_{account.id}"
+            self.env["mail.bridge.token"].sudo()._renew(account.sudo())
+        return accounts
+
+    def copy_data(self, default=None):
+        vals_list = super().copy_data(default)
+        for account, vals in zip(self, vals_list, strict=True):
+            vals["name"] = self.env._("%(name)s (copy)", name=account.name)
+        return vals_list
+
+    # --- Actions ---
+
+    def action_enable(self):
+        """Start to accept mail."""
+        self.write({"state": "enabled"})
+
+    def action_test_mode(self):
+        """Accept mail, but keep it out of the records."""
+        self.write({"state": "test"})
+
+    def action_disable(self):
+        """Stop to accept mail; the provider is told to try again."""
+        self.write({"state": "disabled"})
+
+    def action_install_provider(self):
+        """Install the addon of a provider in the catalogue."""
+        self.ensure_one()
+        self.check_access("write")
+        if self.module_id and self.module_state != "installed":
+            self.module_id.sudo().button_immediate_install()
+        return {"type": "ir.actions.client", "tag": "reload"}
+
+    def action_renew_token(self):
+        """Replace the address; the old one works until the provider gave up on it."""
+        for account in self:
+            account.check_access("write")
+            adapter = account._adapter()
+            horizon = adapter and adapter.retry_horizon
+            self.env["mail.bridge.token"].sudo()._renew(
+                account.sudo(), *([horizon] if horizon else [])
+            )
+            account.message_post(body=self.env._("The account has a new address."))
+
+    def action_view_messages(self):
+        """Open the Inbox of this account."""
+        return self._action_with_domain("mail_bridge.mail_bridge_message_action")
+
+    def action_view_intakes(self):
+        """Open the posts of this account."""
+        return self._action_with_domain("mail_bridge.mail_bridge_intake_action")
+
+    def action_view_notices(self):
+        """Open the notices of this account."""
+        return self._action_with_domain("mail_bridge.mail_bridge_notice_action")
+
+    def _action_with_domain(self, xmlid):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(xmlid)
+        action["domain"] = [("account_id", "=", self.id)]
+        action["context"] = {"default_account_id": self.id}
+        return action
+
+    # --- Business ---
+
+    def _adapter(self):
+        """Return the adapter that speaks this account's provider's dialect."""
+        return registry.get(self.code) if len(self) == 1 else None
+
+    @api.model
+    def _secret_field(self, name):
+        """Return the field that holds an adapter's secret.
+
+        For a provider to keep a credential, it must add the field
+        ``<code>_<name>`` to this model.
+        """
+        return f"{self.code}_{name}"
+
+    def _adapter_options(self):
+        """Return the plain settings the adapter needs (a dict).
+
+        For a provider to have settings of its own, it must override this method and
+        add them.
+        """
+        self.ensure_one()
+        return {}
+
+    def _secret_horizon(self):
+        adapter = self._adapter()
+        return adapter.retry_horizon if adapter else super()._secret_horizon()
+
+    def _facts(self, live_secrets=None):
+        """Return what the adapter may know of this account.
+
+        :raises KeyRingError: this host cannot decrypt the secrets.
+        """
+        self.ensure_one()
+        live = self._live_secrets() if live_secrets is None else live_secrets
+        prefix = f"{self.code}_"
+        return AccountFacts(
+            secrets={name.removeprefix(prefix): live[name] for name in live},
+            options=self._adapter_options(),
+        )
+
+    def _networks(self):
+        """Return the networks that may post; empty: all."""
+        self.ensure_one()
+        return [
+            ipaddress.ip_network(text, strict=False)
+            for text in re.split(r"[\s,;]+", self.allowed_networks or "")
+            if text
+        ]
+
+    def _allows_address(self, remote_addr):
+        """Tell whether a post may come from this address."""
+        networks = self._networks()
+        if not networks:
+            return True
+        try:
+            address = ipaddress.ip_address(remote_addr)
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in networks)
+
+    def _mail_limit(self):
+        """Return the size of the largest mail, bytes."""
+        return self.mail_limit_mb * 1024 * 1024
+
+    def _body_limit(self):
+        """Return the size of the largest request body, bytes."""
+        return int(BODY_FACTOR * self._mail_limit()) + BODY_MARGIN_BYTES
+
+    def _webhook_path(self):
+        """Return the path providers post to, with the token; ``""`` without provider."""
+        self.ensure_one()
+        if self.code == "none" or not self.id:
+            return ""
+        if not self.require_token and self.can_omit_token:
+            return f"/mailgate/{self.code}"
+        try:
+            live = self.env["mail.bridge.secret"]._live_values(self._name, self.ids)
+        except KeyRingError:
+            return ""
+        token = live[self.id].get("url_token")
+        return f"/mailgate/{self.code}/{token[0]}" if token else ""
+
+    def _accepts_domain(self, address):
+        """Tell whether a recipient is ours."""
+        accepted = {
+            domain.strip().lower().lstrip("@")
+            for domain in re.split(r"[\s,;]+", self.accepted_domains or "")
+            if domain.strip()
+        }
+        return not accepted or address.rpartition("@")[2].lower() in accepted
+
+    @api.model
+    def _is_inside(self, address):
+        """Tell whether an address is one of ours: a user's, a company's, an alias'.
+
+        :param address: normalized.
+        """
+        domain = address.rpartition("@")[2]
+        if self.env["mail.alias.domain"].sudo().search_count(
+            [("name", "=", domain)], limit=1
+        ):
+            return True
+        return bool(
+            self.env["res.partner"]
+            .sudo()
+            .search_count(
+                [
+                    ("email_normalized", "=", address),
+                    "|",
+                    ("user_ids", "!=", False),
+                    ("ref_company_ids", "!=", False),
+                ],
+                limit=1,
+            )
+        )
+
+    @api.model
+    def _reply_token_key(self):
+        """Return the key of the tokens in our reply addresses (bytes)."""
+        return hmac(self.env(su=True), "mail_bridge-reply_token", "key").encode()
+
+    def _warn(self, summary, note=""):
+        """Raise one activity on the account; an open one of the same kind serves."""
+        self.ensure_one()
+        if self.activity_ids.filtered(lambda activity: activity.summary == summary):
+            return
+        self.activity_schedule(
+            "mail.mail_activity_data_warning",
+            summary=summary,
+            note=note,
+            user_id=(self.user_id or self.env.ref("base.user_admin")).id,
+        )

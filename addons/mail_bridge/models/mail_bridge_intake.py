@@ -1,0 +1,368 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import json
+import uuid
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+from odoo import api, fields, models
+from odoo.tools import ormcache
+
+from ..const import BODY_DAYS, CHUNK_BYTES, MESSAGE_DAYS, SECRET_HEADERS
+from ..exceptions import PermanentError, TemporaryError
+from ..providers import registry
+from ..providers.authentication import check_dkim
+from ..providers.base import WebhookRequest
+from ..providers.http import fetch
+
+#: Part number of the request body; fetched content counts from 1.
+BODY_PART = 0
+DRAIN_CRON = "mail_bridge.ir_cron_process_intake"
+
+
+class MailBridgeIntake(models.Model):
+    """One authenticated post of a provider, verbatim.
+
+    The body is no field: it stands in chunks in ``mail_bridge_intake_body`` and only
+    ``_write_part`` and ``_read_part`` touch it, so that no view, export or cache ever
+    carries a mail.
+    """
+
+    _name = "mail.bridge.intake"
+    _description = "Mail Bridge Intake"
+    _inherit = ["mail.bridge.queue"]
+    _order = "id desc"
+    _rec_name = "reference"
+    _log_access = False
+
+    account_id = fields.Many2one(
+        "mail.bridge.account", required=True, readonly=True, ondelete="cascade"
+    )
+    company_id = fields.Many2one("res.company", readonly=True, index=True)
+    reference = fields.Char(readonly=True, required=True, help="Our own reference.")
+    dedupe_key = fields.Char(readonly=True, required=True)
+    content_hash = fields.Char(readonly=True, required=True)
+    received_at = fields.Datetime(readonly=True, required=True)
+    method = fields.Char(readonly=True)
+    path = fields.Char(readonly=True)
+    headers = fields.Text(readonly=True, help="JSON list of pairs, without secrets.")
+    content_type = fields.Char(readonly=True)
+    remote_addr = fields.Char(string="Source Address", readonly=True)
+    size = fields.Integer(string="Size (bytes)", readonly=True)
+    truncated = fields.Boolean(
+        readonly=True, help="The body was too large: only its envelope was kept."
+    )
+    body_deleted = fields.Boolean(readonly=True, help="The retention time is over.")
+    message_ids = fields.One2many("mail.bridge.message", "intake_id", readonly=True)
+    message_count = fields.Integer(compute="_compute_message_count")
+
+    def init(self):
+        self._init_queue_index()
+        self.env.cr.execute(
+            """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_intake_dedupe_uniq
+                   ON mail_bridge_intake (account_id, dedupe_key);
+               CREATE INDEX IF NOT EXISTS mail_bridge_intake_account_date_idx
+                   ON mail_bridge_intake (account_id, received_at);
+               CREATE INDEX IF NOT EXISTS mail_bridge_intake_retention_idx
+                   ON mail_bridge_intake (done_at)
+                WHERE state = 'done' AND body_deleted IS NOT TRUE;
+               CREATE TABLE IF NOT EXISTS mail_bridge_intake_body (
+                   intake_id integer NOT NULL
+                       REFERENCES mail_bridge_intake ON DELETE CASCADE,
+                   part smallint NOT NULL,
+                   name varchar,
+                   seq integer NOT NULL,
+                   data bytea NOT NULL,
+                   PRIMARY KEY (intake_id, part, seq));
+               ALTER TABLE mail_bridge_intake_body
+                   ALTER COLUMN data SET STORAGE EXTERNAL;
+               CREATE TABLE IF NOT EXISTS mail_bridge_wake (
+                   cron_id integer PRIMARY KEY REFERENCES ir_cron ON DELETE CASCADE,
+                   consumed integer NOT NULL)"""
+        )
+
+    def _compute_message_count(self):
+        groups = self.env["mail.bridge.message"]._read_group(
+            [("intake_id", "in", self.ids)], ["intake_id"], ["__count"]
+        )
+        counts = {intake.id: count for intake, count in groups}
+        for intake in self:
+            intake.message_count = counts.get(intake.id, 0)
+
+    # --- Storing ---
+
+    @api.model
+    def _store_request(self, account, request, dedupe_key, content_hash, secrets):
+        """Insert a verified request, unless it stands already; the caller commits.
+
+        :param secrets: values that must not be stored; a header with one is dropped.
+        :return: ``(reference, outcome)``, outcome is ``new``, ``repeated`` or
+            ``altered`` (same key, other content).
+        :raises psycopg2.errors.SerializationFailure: the same post was stored at the
+            same instant; roll back and call again.
+        """
+        reference = uuid.uuid4().hex
+        cr = self.env.cr
+        cr.execute(
+            """INSERT INTO mail_bridge_intake
+                      (account_id, company_id, reference, dedupe_key, content_hash,
+                       state, priority, attempts, next_attempt, received_at, method,
+                       path, headers, content_type, remote_addr, size, truncated)
+               VALUES (%s, %s, %s, %s, %s, 'pending', 5, 0,
+                       now() AT TIME ZONE 'UTC', %s, %s, %s, %s, %s, %s, %s, %s)
+               ON CONFLICT (account_id, dedupe_key) DO NOTHING RETURNING id""",
+            (
+                account.id,
+                account.company_id.id,
+                reference,
+                dedupe_key,
+                content_hash,
+                request.received_at.astimezone(timezone.utc).replace(tzinfo=None),
+                request.method,
+                request.path,
+                self._storable_headers(request.headers, secrets),
+                request.content_type[:200],
+                request.remote_addr,
+                request.size,
+                request.truncated,
+            ),
+            log_exceptions=False,
+        )
+        if row := cr.fetchone():
+            self._write_part(row[0], BODY_PART, "", request.body)
+            return reference, "new"
+        cr.execute(
+            """SELECT reference, content_hash FROM mail_bridge_intake
+                WHERE account_id = %s AND dedupe_key = %s""",
+            (account.id, dedupe_key),
+        )
+        reference, stored_hash = cr.fetchone()
+        return reference, "repeated" if stored_hash == content_hash else "altered"
+
+    @api.model
+    def _storable_headers(self, headers, secrets):
+        """Return headers as JSON, without any that carries a credential."""
+        kept = [
+            [name, value.replace("\0", "")]
+            for name, value in headers
+            if name.lower() not in SECRET_HEADERS
+            and not any(secret in value for secret in secrets)
+        ]
+        return json.dumps(kept)
+
+    @api.model
+    def _write_part(self, intake_id, part, name, data):
+        """Write bytes in chunks; one of the two functions that touch the body table."""
+        view = memoryview(data)
+        for seq, start in enumerate(range(0, max(len(view), 1), CHUNK_BYTES)):
+            self.env.cr.execute(
+                """INSERT INTO mail_bridge_intake_body
+                          (intake_id, part, name, seq, data)
+                   VALUES (%s, %s, %s, %s, %s)""",
+                (intake_id, part, name, seq, view[start : start + CHUNK_BYTES]),
+            )
+
+    def _read_part(self, part=BODY_PART):
+        """Return the bytes of one part; the other function of the body table.
+
+        :raises PermanentError: the retention time is over.
+        """
+        self.ensure_one()
+        chunks, seq = [], 0
+        while True:
+            self.env.cr.execute(
+                """SELECT data FROM mail_bridge_intake_body
+                    WHERE intake_id = %s AND part = %s AND seq = %s""",
+                (self.id, part, seq),
+            )
+            row = self.env.cr.fetchone()
+            if not row:
+                break
+            chunks.append(bytes(row[0]))
+            seq += 1
+        if not chunks:
+            raise PermanentError("the body was deleted after its retention time")
+        return b"".join(chunks) if len(chunks) > 1 else chunks[0]
+
+    def _fetched_parts(self):
+        """Return ``{name: part number}`` of what was fetched for this intake."""
+        self.env.cr.execute(
+            """SELECT name, part FROM mail_bridge_intake_body
+                WHERE intake_id = %s AND part > 0 AND seq = 0""",
+            (self.id,),
+        )
+        return dict(self.env.cr.fetchall())
+
+    def _request(self):
+        """Return the post as the adapter saw it."""
+        self.ensure_one()
+        return WebhookRequest(
+            method=self.method,
+            path=self.path or "",
+            headers=tuple(tuple(pair) for pair in json.loads(self.headers or "[]")),
+            body=self._read_part(),
+            remote_addr=self.remote_addr or "",
+            received_at=self.received_at.replace(tzinfo=timezone.utc),
+            truncated=self.truncated,
+            size=self.size,
+        )
+
+    # --- Processing ---
+
+    @api.model
+    def _cron_process(self):
+        """Entry point of the drains."""
+        self._drain()
+
+    @api.model
+    @ormcache()
+    def _drain_cron_ids(self):
+        main = self.env.ref(DRAIN_CRON).sudo()
+        copies = self.env["ir.cron"].sudo().with_context(active_test=False).search(
+            [("ir_actions_server_id.code", "=", main.code)]
+        )
+        return (main | copies).ids
+
+    @api.model
+    def _drain_crons(self):
+        return self._drain_cron_ids()
+
+    @api.model
+    def _work(self, row_id, attempt):
+        intake = self._hold(row_id, attempt)
+        if not intake:
+            return
+        account = intake.account_id
+        adapter = registry.get(account.code)
+        if not adapter:
+            raise TemporaryError(f"the addon of provider {account.code} is not loaded")
+        request, facts = intake._request(), account._facts()
+        if wanted := intake._wanted(adapter, request, facts):
+            intake._fetch(wanted, attempt)
+            intake = self._hold(row_id, attempt)
+        mails = list(adapter.parse(request, intake._fetched(), facts))
+        if account.check_dkim and any(map(needs_dkim_check, mails)):
+            # DNS may take seconds: never inside the transaction
+            self.env.cr.rollback()
+            mails = [with_dkim_verdict(mail) for mail in mails]
+            intake = self._hold(row_id, attempt)
+        if intake:
+            intake._deliver(mails)
+
+    def _wanted(self, adapter, request, facts):
+        """Return what must still be fetched before the intake can be parsed."""
+        stored = self._fetched_parts()
+        return [
+            wanted
+            for wanted in adapter.missing(request, facts)
+            if wanted.name not in stored
+        ]
+
+    def _fetch(self, wanted, attempt):
+        """Fetch content between two transactions and store it for every later try.
+
+        What is not required and cannot be had is stored empty, so that nobody asks
+        again and the adapter goes on without it.
+        """
+        self.env.cr.rollback()
+        contents = []
+        for request in wanted:
+            try:
+                contents.append(fetch(request))
+            except (TemporaryError, PermanentError):
+                if request.required:
+                    raise
+                contents.append(b"")
+        intake = self._hold(self.id, attempt)
+        if not intake:
+            return
+        first = 1 + max(intake._fetched_parts().values(), default=BODY_PART)
+        for part, (request, content) in enumerate(
+            zip(wanted, contents, strict=True), start=first
+        ):
+            self._write_part(intake.id, part, request.name, content)
+        self.env.cr.commit()
+
+    def _fetched(self):
+        """Return the fetched content by name, without what could not be had."""
+        contents = {
+            name: self._read_part(part) for name, part in self._fetched_parts().items()
+        }
+        return {name: content for name, content in contents.items() if content}
+
+    def _deliver(self, mails):
+        """Turn mails into messages, in this transaction."""
+        self.ensure_one()
+        Message = self.env["mail.bridge.message"]
+        for number, mail in enumerate(mails):
+            Message._receive(self, number, mail)
+        self._set_done()
+        if not self.account_id.first_post_date:
+            self.account_id.first_post_date = self.received_at
+
+    def _on_dead(self):
+        self.account_id._warn(
+            self.env._("A post could not be processed"),
+            self.env._("%(reference)s: %(error)s", reference=self.reference, error=self.error),
+        )
+
+    def _mails(self):
+        """Return the mails of a stored post once more (after its processing)."""
+        self.ensure_one()
+        adapter = registry.get(self.account_id.code)
+        if not adapter:
+            raise PermanentError("the provider's addon is not installed")
+        facts = self.account_id.sudo()._facts()
+        return list(adapter.parse(self._request(), self._fetched(), facts))
+
+    def action_view_messages(self):
+        """Open what became of the post."""
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "mail_bridge.mail_bridge_message_action"
+        )
+        action["domain"] = [("intake_id", "in", self.ids)]
+        return action
+
+    # --- Retention ---
+
+    @api.model
+    def _cron_retention(self, batch=1000):
+        """Delete bodies, then rows, whose retention time is over, in batches."""
+        parameter = self.env["ir.config_parameter"].sudo().get_param
+        days = int(parameter("mail_bridge.body_days", BODY_DAYS))
+        self.env.cr.execute(
+            """UPDATE mail_bridge_intake SET body_deleted = true
+                WHERE id IN (SELECT id FROM mail_bridge_intake
+                              WHERE state = 'done' AND body_deleted IS NOT TRUE
+                                AND done_at < %s
+                              LIMIT %s FOR UPDATE SKIP LOCKED)
+            RETURNING id""",
+            (fields.Datetime.now() - timedelta(days=days), batch),
+        )
+        ids = [row[0] for row in self.env.cr.fetchall()]
+        self.env.cr.execute(
+            "DELETE FROM mail_bridge_intake_body WHERE intake_id = ANY(%s)", (ids,)
+        )
+        self.env.invalidate_all()
+        days = int(parameter("mail_bridge.message_days", MESSAGE_DAYS))
+        horizon = fields.Datetime.now() - timedelta(days=days)
+        old = self.search(
+            [("state", "=", "done"), ("received_at", "<", horizon)], limit=batch
+        )
+        full = len(ids) == batch or len(old) == batch
+        old.message_ids.unlink()
+        old.unlink()
+        if full:
+            self.env.ref("mail_bridge.ir_cron_retention")._trigger()
+
+
+def needs_dkim_check(mail):
+    """Tell whether our own look at the signature would say anything new."""
+    return mail.is_original and not mail.truncated and not mail.verdicts.known
+
+
+def with_dkim_verdict(mail):
+    """Return the mail with what its own signatures prove."""
+    if not needs_dkim_check(mail):
+        return mail
+    return replace(mail, verdicts=check_dkim(mail.mime))

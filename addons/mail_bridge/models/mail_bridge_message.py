@@ -1,0 +1,366 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import email.policy
+from email.parser import BytesHeaderParser
+from email.utils import parsedate_to_datetime
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import email_split
+from odoo.tools.mail import decode_message_header
+
+from ..gateway import CONTEXT_KEY, GatewayRun
+from ..providers.base import digest
+from ..providers.repair import make_safe
+
+#: Core's gateway sends nothing while it works; the queue does, woken afterwards.
+GATEWAY_CONTEXT = {"mail_notify_force_send": False, "image_no_postprocess": True}
+#: Longest text of a header kept for people to see.
+SHOWN_CHARACTERS = 500
+
+REASONS = [
+    ("no_route", "No alias or record matches"),
+    ("refused", "The alias does not accept this sender"),
+    ("loop", "The sender writes too much in a short time"),
+    ("unverified_reply", "A reply whose sender is not verified"),
+    ("reused_message_id", "Another mail had the same Message-ID"),
+    ("not_ours", "No recipient in the accepted domains"),
+    ("test_mode", "The account is in test mode"),
+    ("too_large", "Larger than the account allows"),
+    ("by_hand", "Decided by a person"),
+]
+
+
+class MailBridgeMessage(models.Model):
+    """One mail that came in: what the sender sent, and where it went."""
+
+    _name = "mail.bridge.message"
+    _description = "Mail Bridge Message"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _order = "received_at desc, id desc"
+    _rec_name = "subject"
+    _primary_email = "email_from"
+    _mail_post_access = "read"
+
+    account_id = fields.Many2one(
+        "mail.bridge.account", readonly=True, required=True, ondelete="cascade"
+    )
+    company_id = fields.Many2one("res.company", readonly=True, index=True)
+    intake_id = fields.Many2one(
+        "mail.bridge.intake", readonly=True, ondelete="cascade", index=True
+    )
+    number = fields.Integer(readonly=True, help="Position among the mails of one post.")
+    state = fields.Selection(
+        [
+            ("received", "Received"),
+            ("routed", "Routed"),
+            ("repeated", "Repeated"),
+            ("unrouted", "Unrouted"),
+            ("quarantined", "Quarantined"),
+            ("rejected", "Rejected"),
+            ("held", "Held"),
+            ("too_large", "Too Large"),
+        ],
+        required=True,
+        readonly=True,
+        default="received",
+        index=True,
+    )
+    reason = fields.Selection(REASONS, readonly=True)
+    is_bounce = fields.Boolean(string="Bounce", readonly=True)
+    note = fields.Text(readonly=True, help="What could not be kept or was repaired.")
+
+    # What the mail says
+    subject = fields.Char(readonly=True)
+    email_from = fields.Char(string="From", readonly=True)
+    email_to = fields.Char(string="To", readonly=True)
+    email_cc = fields.Char(string="Cc", readonly=True)
+    message_id_header = fields.Char(string="Message-ID", readonly=True, index="hash")
+    mail_date = fields.Datetime(string="Date", readonly=True)
+    stripped_text = fields.Text(
+        readonly=True, help="The new text alone, as the provider cut it out."
+    )
+    size = fields.Integer(string="Size (bytes)", readonly=True)
+
+    # What the provider says
+    received_at = fields.Datetime(readonly=True)
+    envelope_from = fields.Char(readonly=True)
+    envelope_to = fields.Char(
+        string="Envelope Recipients",
+        readonly=True,
+        help="The recipients the mail was delivered to.",
+    )
+    provider_reference = fields.Char(readonly=True)
+    spf = fields.Char(string="SPF", readonly=True)
+    dkim = fields.Char(string="DKIM", readonly=True)
+    dmarc = fields.Char(string="DMARC", readonly=True)
+    verdict_source = fields.Char(readonly=True)
+    spam_flagged = fields.Boolean(string="Spam", readonly=True)
+    spam_score = fields.Float(readonly=True)
+    trust = fields.Selection(
+        [
+            ("verified", "Verified sender"),
+            ("token", "Reply address of ours"),
+            ("unverified", "Unverified sender"),
+            ("released", "Released by a person"),
+        ],
+        readonly=True,
+    )
+
+    # Where it went
+    res_model = fields.Char(string="Record Model", readonly=True)
+    res_id = fields.Many2oneReference(
+        string="Record", model_field="res_model", readonly=True
+    )
+    record_name = fields.Char(compute="_compute_record_name")
+    posted_ids = fields.One2many("mail.message", "bridge_message_id", readonly=True)
+
+    def init(self):
+        self.env.cr.execute(
+            """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_message_intake_uniq
+                   ON mail_bridge_message (intake_id, number);
+               CREATE INDEX IF NOT EXISTS mail_bridge_message_account_date_idx
+                   ON mail_bridge_message (account_id, received_at)"""
+        )
+
+    @api.depends("res_model", "res_id")
+    def _compute_record_name(self):
+        for message in self:
+            record = message._record()
+            name = record.sudo().display_name if record else False
+            message.record_name = name
+
+    def _compute_display_name(self):
+        for message in self:
+            message.display_name = message.subject or self.env._("(no subject)")
+
+    # --- Receiving ---
+
+    @api.model
+    def _receive(self, intake, number, mail):
+        """Make a message of a parsed mail and send it on its way.
+
+        :param mail: ``InboundMail``.
+        """
+        account = intake.account_id
+        safe = make_safe(with_message_id(mail.mime))
+        values = self._prepare_values(intake, number, mail, safe)
+        message = (
+            self.with_company(account.company_id)
+            .with_context(
+                tracking_disable=True,
+                mail_create_nosubscribe=True,
+                mail_create_nolog=True,
+            )
+            .create(values)
+        )
+        if (verdict := message._screen(mail)) is not None:
+            message.write(verdict)
+        else:
+            message._route(mail, safe.mime)
+        return message
+
+    @api.model
+    def _prepare_values(self, intake, number, mail, safe):
+        header = BytesHeaderParser(policy=email.policy.SMTP).parsebytes(safe.mime)
+        verdicts, spam = mail.verdicts, mail.spam
+        notes = [*mail.notes, *safe.notes]
+        return {
+            "account_id": intake.account_id.id,
+            "company_id": intake.company_id.id,
+            "intake_id": intake.id,
+            "number": number,
+            "received_at": intake.received_at,
+            **{
+                field: shown(decode_message_header(header, name, separator=", "))
+                for field, name in (
+                    ("subject", "Subject"),
+                    ("email_from", "From"),
+                    ("email_to", "To"),
+                    ("email_cc", "Cc"),
+                    ("message_id_header", "Message-ID"),
+                )
+            },
+            "mail_date": header_date(header),
+            "envelope_from": shown(mail.envelope_sender or ""),
+            "envelope_to": shown(", ".join(mail.envelope_recipients)),
+            "provider_reference": shown(mail.provider_reference),
+            "stripped_text": mail.stripped_text.replace("\0", "") or False,
+            "size": mail.size or len(mail.mime),
+            "spf": verdicts.spf,
+            "dkim": verdicts.dkim,
+            "dmarc": verdicts.dmarc,
+            "verdict_source": verdicts.source,
+            "spam_flagged": bool(spam.flagged),
+            "spam_score": spam.score or 0.0,
+            "note": "\n".join(notes) or False,
+        }
+
+    def _screen(self, mail):
+        """Return the values of a mail that must not be routed, ``None`` otherwise."""
+        self.ensure_one()
+        account = self.account_id
+        if mail.truncated or self.size > account._mail_limit():
+            return {"state": "too_large", "reason": "too_large"}
+        if self._recipients(mail) and not self._own_recipients(mail):
+            return {"state": "rejected", "reason": "not_ours"}
+        if account.state == "test":
+            return {"state": "held", "reason": "test_mode"}
+        return None
+
+    def _recipients(self, mail):
+        """Return who the mail is for: the envelope, else the header (addresses)."""
+        shown_to = f"{self.email_to or ''},{self.email_cc or ''}"
+        return list(mail.envelope_recipients) or email_split(shown_to)
+
+    def _own_recipients(self, mail):
+        return [
+            address
+            for address in self._recipients(mail)
+            if self.account_id._accepts_domain(address)
+        ]
+
+    # --- Routing ---
+
+    def _route(self, mail, mime, forced=None, released=False):
+        """Hand the mail to Odoo's gateway and write down what became of it."""
+        self.ensure_one()
+        envelope = self._own_recipients(mail) if mail.envelope_recipients else ()
+        run = GatewayRun(
+            self, mail, tuple(envelope), forced=forced, released=released
+        )
+        gateway = self.env["mail.thread"].with_context(
+            **GATEWAY_CONTEXT, **{CONTEXT_KEY: run}
+        )
+        gateway.message_process(False, mime)
+        self.write(self._outcome(run))
+        if run.queued_mail:
+            self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
+
+    def _outcome(self, run):
+        """Return the values that tell what the gateway did."""
+        values = {
+            "trust": run.trust,
+            "reason": run.reason or False,
+            "is_bounce": run.is_bounce,
+        }
+        if run.quarantine:
+            return dict(values, state="quarantined")
+        if run.is_bounce and run.bounced_message:
+            target = run.bounced_message
+            return dict(
+                values, state="routed", res_model=target.model, res_id=target.res_id
+            )
+        if run.repeated:
+            return dict(values, state="repeated", **target_values(run.repeated[0]))
+        if run.reason:
+            return dict(values, state="held" if run.reason == "loop" else "unrouted")
+        post = run.posted[-1:]
+        if not post:
+            raise UserError(self.env._("The gateway did not take the mail."))
+        return dict(values, state="routed", res_model=post[0].model, res_id=post[0].res_id)
+
+    def _again(self, forced=None, released=False):
+        """Route a stored mail once more, as a person wants it."""
+        self.ensure_one()
+        if self.posted_ids and self.state in ("routed", "repeated"):
+            raise UserError(self.env._("This mail stands in a record already."))
+        mail = self._mail()
+        safe = make_safe(with_message_id(mail.mime))
+        self.posted_ids.sudo().unlink()
+        self._route(mail, safe.mime, forced=forced, released=released)
+
+    def _mail(self):
+        """Return the mail as it was parsed from the stored post."""
+        self.ensure_one()
+        mails = self.sudo().intake_id._mails()
+        return mails[self.number]
+
+    # --- Actions ---
+
+    def action_process_again(self):
+        """Route as if the mail had just come in."""
+        for message in self:
+            message.check_access("write")
+            message.sudo()._again()
+
+    def action_release(self):
+        """Let a held or quarantined mail into the record it was meant for."""
+        for message in self:
+            message.check_access("write")
+            message.sudo()._again(released=True)
+
+    def action_reject(self):
+        """Keep the mail out of the records for good."""
+        self.check_access("write")
+        waiting = self.filtered(lambda message: message.state != "routed")
+        waiting.sudo().write({"state": "rejected", "reason": "by_hand"})
+
+    def action_route_by_hand(self):
+        """Open the wizard that chooses the record."""
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Route"),
+            "res_model": "mail.bridge.route.wizard",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_message_ids": self.ids},
+        }
+
+    def action_open_record(self):
+        """Open the record whose chatter holds the mail."""
+        self.ensure_one()
+        if not self._record():
+            raise UserError(self.env._("The mail stands in no record."))
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": self.res_model,
+            "res_id": self.res_id,
+            "views": [(False, "form")],
+        }
+
+    def action_download_original(self):
+        """Download the mail as it came."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_url",
+            "url": f"/mail_bridge/message/{self.id}/original.eml",
+            "target": "download",
+        }
+
+    def _record(self):
+        """Return the record the mail stands in, if there is one."""
+        self.ensure_one()
+        if not self.res_id or self.res_model not in self.env:
+            return None
+        return self.env[self.res_model].browse(self.res_id).exists()
+
+
+def with_message_id(mime):
+    """Return the mail with a Message-ID, a deterministic one where none came."""
+    head = mime[:256 * 1024].lstrip(b"\r\n")
+    head = head.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0]
+    if b"\nmessage-id:" in b"\n" + head.lower():
+        return mime
+    return b"Message-ID: <%s@mail-bridge.invalid>\r\n%s" % (digest(mime).encode(), mime)
+
+
+def shown(text):
+    """Return header text as people see it: one line, bounded; ``False`` if empty."""
+    return " ".join(text.replace("\0", "").split())[:SHOWN_CHARACTERS] or False
+
+
+def header_date(header):
+    """Return the Date header as naive UTC, ``False`` where it makes no sense."""
+    try:
+        moment = parsedate_to_datetime(str(header.get("Date") or ""))
+        moment = moment.astimezone(fields.datetime.timezone.utc)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return False
+    return moment.replace(tzinfo=None)
+
+
+def target_values(route):
+    """Return the record of a route that was served before, as far as it is known."""
+    model, res_id = route[:2]
+    return {"res_model": model, "res_id": res_id} if res_id else {}

@@ -1,0 +1,79 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import time
+
+from odoo import api, fields, models
+
+from ..const import NOTICE_SECONDS
+
+_written: dict[tuple, float] = {}
+
+
+class MailBridgeNotice(models.Model):
+    """Something an operator should know about an account, sampled.
+
+    Refused posts must stay cheap: of each kind at most one write a minute and worker.
+    """
+
+    _name = "mail.bridge.notice"
+    _description = "Mail Bridge Notice"
+    _order = "last_seen desc, id desc"
+
+    account_id = fields.Many2one(
+        "mail.bridge.account", required=True, index=True, ondelete="cascade"
+    )
+    kind = fields.Selection(
+        [
+            ("disabled", "Posts arrive while the account is disabled"),
+            ("ambiguous", "Several accounts accept the same post"),
+            ("retired_token", "Posts arrive at a replaced address"),
+            ("replay", "A repeated post had other content"),
+            ("signature", "Posts with a wrong signature"),
+            ("key_ring", "This host cannot decrypt the account's secrets"),
+        ],
+        required=True,
+    )
+    count = fields.Integer(help="Sampled: at least this many.")
+    first_seen = fields.Datetime(required=True)
+    last_seen = fields.Datetime(required=True)
+    detail = fields.Char()
+    told = fields.Boolean(help="An activity was raised.")
+    resolved = fields.Boolean()
+
+    def init(self):
+        self.env.cr.execute(
+            """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_notice_open_uniq
+               ON mail_bridge_notice (account_id, kind) WHERE NOT resolved"""
+        )
+
+    @api.model
+    def _record(self, account_id, kind, detail=""):
+        """Count one occurrence; the caller commits."""
+        key = (self.env.cr.dbname, account_id, kind)
+        now = time.monotonic()
+        if now - _written.get(key, -NOTICE_SECONDS) < NOTICE_SECONDS:
+            return
+        _written[key] = now
+        self.env.cr.execute(
+            """INSERT INTO mail_bridge_notice AS n
+                      (account_id, kind, count, first_seen, last_seen, detail,
+                       told, resolved)
+               VALUES (%s, %s, 1, now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC',
+                       %s, false, false)
+               ON CONFLICT (account_id, kind) WHERE NOT resolved DO UPDATE
+                  SET count = n.count + 1, last_seen = excluded.last_seen,
+                      detail = excluded.detail""",
+            (account_id, kind, detail[:200]),
+        )
+
+    def action_resolve(self):
+        """Mark as dealt with; a new occurrence opens a new notice."""
+        self.write({"resolved": True})
+
+    @api.model
+    def _cron_tell(self):
+        """Raise one activity per open notice that nobody was told of."""
+        for notice in self.search([("told", "=", False), ("resolved", "=", False)]):
+            label = dict(self._fields["kind"]._description_selection(self.env))
+            notice.account_id._warn(label[notice.kind], notice.detail or "")
+            notice.told = True

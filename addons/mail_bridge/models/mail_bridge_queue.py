@@ -1,0 +1,283 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import logging
+import os
+import random
+import socket
+import time
+
+import psycopg2
+from psycopg2 import errors
+
+from odoo import api, fields, models
+
+from ..const import (
+    BACKOFF_MINUTES,
+    CONFLICT_TRIES,
+    DRAIN_SECONDS,
+    LINGER_SECONDS,
+    MAX_TRIES,
+)
+from ..exceptions import PayloadError, PermanentError, TemporaryError
+
+_logger = logging.getLogger(__name__)
+
+#: Two transactions met; the same work may succeed at once.
+CONFLICTS = (
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+    errors.LockNotAvailable,
+    psycopg2.IntegrityError,
+)
+WORKER = f"{socket.gethostname()}:{os.getpid()}"[:60]
+
+
+class MailBridgeQueue(models.AbstractModel):
+    """Rows that wait for work, shared by any number of drains on any number of hosts.
+
+    A claim is a short transaction of its own. It counts the try and sets the time of
+    the next one *before* the work starts, so a killed worker counts too and its row
+    comes back by itself; no lease has to expire. Work happens in one transaction that
+    holds the row, and the number of the try fences out a drain that was overtaken.
+
+    A model that inherits must override ``_work`` and have a partial index on
+    (priority, next_attempt, id) over the waiting states.
+    """
+
+    _name = "mail.bridge.queue"
+    _description = "Mail Bridge Queue"
+
+    state = fields.Selection(
+        [
+            ("pending", "Pending"),
+            ("done", "Done"),
+            ("failed", "Failed"),
+            ("dead", "Dead"),
+        ],
+        required=True,
+        default="pending",
+        readonly=True,
+        index=False,
+    )
+    priority = fields.Integer(default=5, required=True, help="0 is most urgent.")
+    attempts = fields.Integer(readonly=True, default=0, required=True)
+    next_attempt = fields.Datetime(readonly=True, default=fields.Datetime.now)
+    claimed_by = fields.Char(readonly=True, help="Host and process of the last try.")
+    error = fields.Text(readonly=True)
+    done_at = fields.Datetime(readonly=True)
+
+    def _init_queue_index(self):
+        self.env.cr.execute(
+            f"""CREATE INDEX IF NOT EXISTS {self._table}_due_idx
+                ON {self._table} (priority, next_attempt, id)
+                WHERE state IN ('pending', 'failed')"""
+        )
+
+    # --- Drain ---
+
+    @api.model
+    def _drain(self, seconds=DRAIN_SECONDS, linger=LINGER_SECONDS):
+        """Work on due rows until none is left or the time is over.
+
+        Ends by looking once more after a pause, because a post that finds a trigger
+        row already there does not add one.
+        """
+        self._note_wake()
+        end = time.monotonic() + seconds
+        looked_again = False
+        while time.monotonic() < end:
+            claim = self._claim()
+            if claim:
+                looked_again = False
+                self._try(*claim)
+            elif looked_again:
+                return
+            else:
+                looked_again = True
+                time.sleep(linger)
+        self._wake()
+
+    @api.model
+    def _claim(self):
+        """Take the most urgent due row: ``(id, number of this try)`` or ``None``."""
+        cr = self.env.cr
+        cr.rollback()  # a fresh snapshot: rows changed after ours cannot be locked
+        # The claim may be lost in a crash of PostgreSQL (the row is then due at once),
+        # so it need not wait for the disk.
+        cr.execute("SET LOCAL synchronous_commit TO OFF")
+        try:
+            cr.execute(
+                f"""UPDATE {self._table} AS q
+                       SET attempts = q.attempts + 1, claimed_by = %(worker)s,
+                           next_attempt = (now() AT TIME ZONE 'UTC')
+                               + %(backoff)s[least(q.attempts + 1, %(steps)s)]
+                               * %(jitter)s * interval '1 minute'
+                     WHERE q.id = (SELECT id FROM {self._table}
+                                    WHERE state IN ('pending', 'failed')
+                                      AND next_attempt <= (now() AT TIME ZONE 'UTC')
+                                 ORDER BY priority, next_attempt, id
+                                    LIMIT 1 FOR UPDATE SKIP LOCKED)
+                 RETURNING q.id, q.attempts""",
+                {
+                    "worker": WORKER,
+                    "backoff": list(BACKOFF_MINUTES),
+                    "steps": len(BACKOFF_MINUTES),
+                    "jitter": random.uniform(1.0, 1.2),  # noqa: S311 spreads load
+                },
+            )
+            row = cr.fetchone()
+            cr.commit()
+        except CONFLICTS:
+            cr.rollback()
+            return self._claim()
+        self.env.invalidate_all()
+        return row
+
+    @api.model
+    def _try(self, row_id, attempt):
+        """Work on one claimed row; every outcome ends in a committed state."""
+        cr = self.env.cr
+        if attempt > MAX_TRIES:
+            # earlier tries took their worker with them
+            return self._fail(row_id, attempt, PermanentError("gave up"), keep=True)
+        for conflicts_left in reversed(range(CONFLICT_TRIES)):
+            try:
+                self._work(row_id, attempt)
+                self.env.flush_all()
+                cr.commit()
+                return None
+            except CONFLICTS as error:
+                self._forget()
+                if not conflicts_left:
+                    return self._fail(row_id, attempt, error)
+                time.sleep(random.uniform(0, 0.05))  # noqa: S311
+            except Exception as error:
+                self._forget()
+                return self._fail(row_id, attempt, error)
+        return None
+
+    def _forget(self):
+        """Undo the transaction and what the ORM remembers of it."""
+        self.env.cr.rollback()
+        self.env.reset()
+        self.env.registry.reset_changes()
+
+    @api.model
+    def _work(self, row_id, attempt):
+        """For a queue to do its work, it must override this method.
+
+        It must begin with ``_hold`` and leave the row in its new state. It neither
+        commits nor catches what makes the try fail.
+        """
+        raise NotImplementedError
+
+    @api.model
+    def _hold(self, row_id, attempt):
+        """Lock a claimed row; an empty recordset where another drain has taken over."""
+        self.env.cr.execute(
+            f"""SELECT id FROM {self._table}
+                 WHERE id = %s AND attempts = %s AND state IN ('pending', 'failed')
+                   FOR UPDATE SKIP LOCKED""",
+            (row_id, attempt),
+        )
+        return self.browse(row_id) if self.env.cr.fetchone() else self.browse()
+
+    def _set_done(self):
+        self.write({"state": "done", "error": False, "done_at": fields.Datetime.now()})
+
+    @api.model
+    def _fail(self, row_id, attempt, error, keep=False):
+        """Write down a failed try and decide between retry and dead letter.
+
+        :param keep: keep the error of the try before.
+        """
+        row = self._hold(row_id, attempt)
+        if not row:
+            return
+        final = isinstance(error, PayloadError | PermanentError)
+        dead = final or attempt >= MAX_TRIES
+        _logger.info(
+            "%s %s: try %s failed: %s: %s",
+            self._name, row_id, attempt, type(error).__name__, error,
+        )
+        values = {"state": "dead" if dead else "failed"}
+        if not keep or not row.error:
+            values["error"] = f"{type(error).__name__}: {error}"[:2000].replace("\0", "")
+        if isinstance(error, TemporaryError) and error.retry_after:
+            later = fields.Datetime.add(
+                fields.Datetime.now(), seconds=int(error.retry_after)
+            )
+            values["next_attempt"] = max(row.next_attempt, later)
+        row.write(values)
+        if dead:
+            row._on_dead()
+        self.env.flush_all()
+        self.env.cr.commit()
+
+    def _on_dead(self):
+        """For a queue to tell somebody of a dead letter, it must override this."""
+
+    def action_retry(self):
+        """Put rows back into the queue, with all their tries."""
+        self.check_access("write")
+        waiting = self.filtered(lambda row: row.state != "done")
+        waiting.sudo().write(
+            {"state": "pending", "attempts": 0, "next_attempt": fields.Datetime.now()}
+        )
+        self.env.cr.postcommit.add(self._wake)
+
+    # --- Wake ---
+
+    @api.model
+    def _drain_crons(self):
+        """Return the cron records that drain this queue.
+
+        For a queue to be drained, it must override this method.
+        """
+        raise NotImplementedError
+
+    @api.model
+    def _note_wake(self):
+        """Remember which trigger rows this call answers, before it looks.
+
+        A later post finds them used and adds its own; see ``_wake``.
+        """
+        cron_id = self.env.context.get("cron_id")
+        if not cron_id:
+            return
+        self.env.cr.execute(
+            """INSERT INTO mail_bridge_wake (cron_id, consumed)
+               SELECT %(cron)s, coalesce(max(id), 0) FROM ir_cron_trigger
+                WHERE cron_id = %(cron)s
+               ON CONFLICT (cron_id) DO UPDATE SET consumed = excluded.consumed""",
+            {"cron": cron_id},
+        )
+        self.env.cr.commit()
+
+    @api.model
+    def _wake(self):
+        """Ask for the drains to run, once for any number of posts.
+
+        Call it after the commit of what they shall find. A trigger row is added only
+        where each existing one was already answered by a drain, so the drain that
+        answers ours looks after our commit.
+        """
+        crons = self._drain_crons()
+        cr = self.env.cr
+        cr.execute(
+            """INSERT INTO ir_cron_trigger
+                      (cron_id, call_at, create_uid, write_uid, create_date, write_date)
+               SELECT c.id, date_trunc('second', now() AT TIME ZONE 'UTC'), 1, 1,
+                      now() AT TIME ZONE 'UTC', now() AT TIME ZONE 'UTC'
+                 FROM ir_cron c LEFT JOIN mail_bridge_wake w ON w.cron_id = c.id
+                WHERE c.id = ANY(%s) AND c.active
+                  AND NOT EXISTS (SELECT 1 FROM ir_cron_trigger t
+                                   WHERE t.cron_id = c.id
+                                     AND t.id > coalesce(w.consumed, 0)
+                                     AND t.call_at <= now() AT TIME ZONE 'UTC')""",
+            (crons,),
+        )
+        woken = cr.rowcount
+        cr.commit()
+        if woken:
+            self.env["ir.cron"]._notifydb()

@@ -1,0 +1,271 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import hashlib
+import logging
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.tools import config
+
+from ..keyring import (
+    KEY_FILE,
+    RING_OPTION,
+    KeyRing,
+    KeyRingError,
+    configured_keys,
+    create_key_file,
+    read_key_file,
+)
+
+_logger = logging.getLogger(__name__)
+
+MASK = "••••••••"
+FINGERPRINT_PARAMETER = "mail_bridge.key_fingerprint"
+_rings: dict[tuple, KeyRing] = {}
+
+
+class MailBridgeSecret(models.Model):
+    """Encrypted credentials, one row per record and field.
+
+    Nobody reads this model through the ORM's interfaces; records that own secrets use
+    the mixin below.
+    """
+
+    _name = "mail.bridge.secret"
+    _description = "Mail Bridge Secret"
+    _allow_sudo_commands = False
+
+    res_model = fields.Char(required=True)
+    res_id = fields.Integer(required=True)
+    name = fields.Char(required=True)
+    ciphertext = fields.Char(required=True, groups="base.group_no_one")
+    previous_ciphertext = fields.Char(groups="base.group_no_one")
+    previous_until = fields.Datetime()
+    key_fingerprint = fields.Char(required=True)
+
+    def init(self):
+        self.env.cr.execute(
+            """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_secret_place_uniq
+               ON mail_bridge_secret (res_model, res_id, name)"""
+        )
+
+    # --- Key ring ---
+
+    @api.model
+    def _ring(self, for_new_value=False):
+        """Return this host's key ring for this database.
+
+        :param for_new_value: a value is about to be encrypted: where the database
+            holds none yet, a key file may be made.
+        :raises KeyRingError: no key, or not the key that the database was written with.
+        """
+        path = Path(config["data_dir"]) / KEY_FILE
+        keys = configured_keys(config.get(RING_OPTION)) or read_key_file(path)
+        if not keys and for_new_value and not self.sudo().search_count([], limit=1):
+            keys = create_key_file(path)
+        if not keys:
+            raise KeyRingError("this host has no Mail Bridge key")
+        ring = _rings.setdefault(tuple(keys), KeyRing(keys))
+        expected = (
+            self.env["ir.config_parameter"].sudo().get_param(FINGERPRINT_PARAMETER)
+        )
+        if expected and expected not in ring.fingerprints:
+            raise KeyRingError(
+                f"this host lacks the database's Mail Bridge key {expected}"
+            )
+        return ring
+
+    @api.model
+    def _binding(self, res_model, res_id, name):
+        """Return the place a value belongs to; a copied database is another place."""
+        uuid = self.env["ir.config_parameter"].sudo().get_param("database.uuid")
+        return f"{uuid}|{res_model}|{res_id}|{name}"
+
+    @api.model
+    def _is_ready(self):
+        """Return why this host cannot decrypt (text), or ``False`` where it can."""
+        if not self.sudo().search_count([], limit=1):
+            return False
+        try:
+            self._ring()
+        except KeyRingError as error:
+            return str(error)
+        return False
+
+    # --- Values ---
+
+    @api.model
+    def _store(self, record, name, value, keep_previous=None):
+        """Encrypt and keep a value of ``record``; empty removes it.
+
+        :param keep_previous: a timedelta for which the replaced value stays live.
+        """
+        place = (record._name, record.id, name)
+        secret = self.sudo().search(
+            [("res_model", "=", place[0]), ("res_id", "=", place[1]), ("name", "=", name)]
+        )
+        if name in record._fields:
+            record.invalidate_recordset([name])
+        if not value:
+            return secret.unlink()
+        try:
+            ring = self._ring(for_new_value=True)
+        except KeyRingError as error:
+            raise UserError(
+                self.env._("The secret cannot be stored: %(why)s.", why=error)
+            ) from error
+        values = {
+            "ciphertext": ring.encrypt(value, self._binding(*place)),
+            "key_fingerprint": ring.active,
+        }
+        if secret:
+            if keep_previous:
+                values["previous_ciphertext"] = secret.ciphertext
+                values["previous_until"] = fields.Datetime.now() + keep_previous
+            secret.write(values)
+        else:
+            self.sudo().create(
+                dict(values, res_model=place[0], res_id=place[1], name=name)
+            )
+        self.env["ir.config_parameter"].sudo().set_param(
+            FINGERPRINT_PARAMETER, ring.active
+        )
+        return True
+
+    @api.model
+    def _live_values(self, res_model, res_ids):
+        """Return ``{res_id: {name: [value, previous value]}}``, decrypted.
+
+        Plain SQL: this runs for every incoming request.
+
+        :raises KeyRingError: this host cannot decrypt.
+        """
+        self.env.cr.execute(
+            """SELECT res_id, name, ciphertext,
+                      CASE WHEN previous_until > now() AT TIME ZONE 'UTC'
+                           THEN previous_ciphertext END
+                 FROM mail_bridge_secret
+                WHERE res_model = %s AND res_id = ANY(%s)""",
+            (res_model, list(res_ids)),
+        )
+        rows = self.env.cr.fetchall()
+        values = {res_id: {} for res_id in res_ids}
+        ring = self._ring() if rows else None
+        for res_id, name, *tokens in rows:
+            binding = self._binding(res_model, res_id, name)
+            values[res_id][name] = [
+                ring.decrypt(token, binding) for token in tokens if token
+            ]
+        return values
+
+    @api.model
+    def action_reencrypt(self):
+        """Encrypt every value with the active key of the ring; return how many."""
+        if not self.env.su and not self.env.user.has_group("base.group_system"):
+            raise AccessError(self.env._("Only an administrator may do this."))
+        ring = self._ring()
+        secrets = self.sudo().search([])
+        for secret in secrets:
+            binding = self._binding(secret.res_model, secret.res_id, secret.name)
+            values = {"key_fingerprint": ring.active}
+            for field in ("ciphertext", "previous_ciphertext"):
+                if secret[field]:
+                    plain = ring.decrypt(secret[field], binding)
+                    values[field] = ring.encrypt(plain, binding)
+            secret.write(values)
+        self.env["ir.config_parameter"].sudo().set_param(
+            FINGERPRINT_PARAMETER, ring.active
+        )
+        return len(secrets)
+
+
+class MailBridgeSecretMixin(models.AbstractModel):
+    """For records with credentials.
+
+    A field ``fields.Char(secret=True, compute="_compute_secrets",
+    inverse="_inverse_secrets")`` is write-only: it shows a mask, its value lives
+    encrypted in ``mail.bridge.secret``, and the environment or odoo.conf may give it
+    instead.
+    """
+
+    _name = "mail.bridge.secret.mixin"
+    _description = "Mail Bridge: Record with Secrets"
+
+    def _valid_field_parameter(self, field, name):
+        return name == "secret" or super()._valid_field_parameter(field, name)
+
+    @api.model
+    def _secret_fields(self):
+        """Return the names of the fields whose values are secrets."""
+        return [
+            name
+            for name, field in self._fields.items()
+            if getattr(field, "secret", False)
+        ]
+
+    def _secret_variable(self, name):
+        """Return the environment variable that may give a secret of this record."""
+        self.ensure_one()
+        reference = re.sub(r"\W+", "_", self.reference or str(self.id))
+        return f"MAIL_BRIDGE_{reference}_{name}".upper()
+
+    def _secret_outside(self, name):
+        """Return a secret given by the environment or odoo.conf, or ``None``."""
+        variable = self._secret_variable(name)
+        return os.environ.get(variable) or config.get(variable.lower()) or None
+
+    def _secret_horizon(self):
+        """Return how long a replaced secret stays live (timedelta)."""
+        return timedelta(days=1)
+
+    def _compute_secrets(self):
+        names = self._secret_fields()
+        stored = {}
+        for secret in self.env["mail.bridge.secret"].sudo().search(
+            [("res_model", "=", self._name), ("res_id", "in", self.ids)]
+        ):
+            stored.setdefault(secret.res_id, set()).add(secret.name)
+        for record in self:
+            known = stored.get(record.id, ())
+            for name in names:
+                outside = record.id and record._secret_outside(name)
+                record[name] = MASK if outside or name in known else False
+
+    def _inverse_secrets(self):
+        Secret = self.env["mail.bridge.secret"]
+        for record in self:
+            # only what was written: reading the others would compute them all anew
+            cached = record._cache
+            written = {name: cached[name] for name in self._secret_fields() if name in cached}
+            for name, value in written.items():
+                if value != MASK and not record._secret_outside(name):
+                    Secret._store(record, name, value, record._secret_horizon())
+
+    def _live_secrets(self):
+        """Return ``{field name: [value, previous value]}`` of one record.
+
+        :raises KeyRingError: this host cannot decrypt.
+        """
+        self.ensure_one()
+        stored = self.env["mail.bridge.secret"]._live_values(self._name, self.ids)
+        return self._with_outside(stored[self.id])
+
+    def _with_outside(self, values):
+        """Return live secrets with those that the environment gives instead."""
+        given = {name: self._secret_outside(name) for name in self._secret_fields()}
+        return values | {name: [value] for name, value in given.items() if value}
+
+    def unlink(self):
+        self.env["mail.bridge.secret"].sudo().search(
+            [("res_model", "=", self._name), ("res_id", "in", self.ids)]
+        ).unlink()
+        return super().unlink()
+
+
+def token_digest(token):
+    """Return the SHA-256 (hex) a URL token is looked up by."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,51 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import api, fields, models
+
+from ..providers.base import digest
+
+
+class MailBridgeServed(models.Model):
+    """A route that a mail has taken: one Message-ID, one alias or record, once."""
+
+    _name = "mail.bridge.served"
+    _description = "Mail Bridge Served Route"
+    _log_access = False
+
+    key = fields.Char(required=True, help="SHA-256 of Message-ID and place.")
+    fingerprint = fields.Char(required=True, help="SHA-256 of body and attachments.")
+    taken_by = fields.Integer(required=True, help="The mail.bridge.message.")
+    served_at = fields.Datetime(required=True)
+
+    def init(self):
+        self.env.cr.execute(
+            """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_served_key_uniq
+               ON mail_bridge_served (key)"""
+        )
+
+    @api.model
+    def _take(self, message_id, place, fingerprint, taken_by):
+        """Take a place for a mail.
+
+        :return: ``fresh``, ``served`` (the same mail had it) or ``other_content``.
+        :raises psycopg2.errors.SerializationFailure: another drain took it at the same
+            instant; the whole mail is tried again and then finds it served.
+        """
+        key = digest(message_id.encode(errors="replace"), place.encode())
+        cr = self.env.cr
+        cr.execute(
+            """INSERT INTO mail_bridge_served (key, fingerprint, taken_by, served_at)
+               VALUES (%s, %s, %s, now() AT TIME ZONE 'UTC')
+               ON CONFLICT (key) DO NOTHING RETURNING id""",
+            (key, fingerprint, taken_by),
+            log_exceptions=False,
+        )
+        if cr.fetchone():
+            return "fresh"
+        cr.execute(
+            "SELECT fingerprint, taken_by FROM mail_bridge_served WHERE key = %s", (key,)
+        )
+        stored, owner = cr.fetchone()
+        if owner == taken_by:
+            return "fresh"  # held back before it was posted; now released
+        return "served" if stored == fingerprint else "other_content"

@@ -1,0 +1,46 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import secrets
+from datetime import timedelta
+
+from odoo import api, fields, models
+
+from ..const import RETIRED_TOKEN_MEMORY
+from .mail_bridge_secret import token_digest
+
+TOKEN_BYTES = 24
+
+
+class MailBridgeToken(models.Model):
+    """An address (``/mailgate/<provider>/<token>``) that is or was an account's."""
+
+    _name = "mail.bridge.token"
+    _description = "Mail Bridge Address"
+
+    account_id = fields.Many2one(
+        "mail.bridge.account", required=True, index=True, ondelete="cascade"
+    )
+    digest = fields.Char(required=True, help="SHA-256 of the token.")
+    valid_until = fields.Datetime(help="Empty: the current token.")
+
+    def init(self):
+        self.env.cr.execute(
+            """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_token_digest_uniq
+               ON mail_bridge_token (digest)"""
+        )
+
+    @api.model
+    def _renew(self, account, horizon=timedelta(0)):
+        """Give an account a new token; the replaced one stays valid for a while."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        current = self.search(
+            [("account_id", "=", account.id), ("valid_until", "=", False)]
+        )
+        current.write({"valid_until": fields.Datetime.now() + horizon})
+        self.create({"account_id": account.id, "digest": token_digest(token)})
+        self.env["mail.bridge.secret"]._store(account, "url_token", token)
+
+    @api.autovacuum
+    def _gc_retired(self):
+        horizon = fields.Datetime.now() - RETIRED_TOKEN_MEMORY
+        self.search([("valid_until", "<", horizon)]).unlink()

@@ -1,0 +1,240 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What happens to a post at the door: refuse early, verify, store, answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg2 import errors
+
+from odoo import fields
+from odoo.addons.mail_bridge_guard.door import BodyTooLarge, Exchange
+from odoo.addons.mail_bridge_guard.redaction import mask_path
+
+from .const import CEILING_FACTOR, CONFLICT_TRIES
+from .exceptions import MailBridgeError, SignatureError
+from .keyring import KeyRingError
+from .models.mail_bridge_secret import token_digest
+from .providers.base import (
+    AccountFacts,
+    Answer,
+    ProviderAdapter,
+    WebhookRequest,
+    digest,
+    utcnow,
+)
+
+
+TOO_LARGE = Answer(413, b"too large\n")
+
+
+@dataclass
+class Candidate:
+    """An account that a post may be for; ``trouble`` is why it cannot take one now."""
+
+    account: object
+    facts: AccountFacts | None
+    trouble: str = ""
+
+    @property
+    def secrets(self) -> list[str]:
+        """All live secret values of the account."""
+        facts = self.facts or AccountFacts()
+        return [value for live in facts.secrets.values() for value in live]
+
+
+class Refusal(Exception):
+    """The post ends here with this answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Reception:
+    """One post. ``env`` is the superuser's; nothing is read before it may be."""
+
+    def __init__(self, env, adapter: ProviderAdapter, http, token: str | None) -> None:
+        self.env = env
+        self.adapter = adapter
+        self.http = http
+        self.token = token
+
+    def answer(self, exchange: Exchange) -> Answer:
+        """Return what to say; whatever is acknowledged is committed."""
+        probe = self._probe()
+        if probe:
+            return probe
+        try:
+            candidates = self._candidates()
+            request = self._read(exchange, candidates)
+            candidate = self._verify(request, candidates)
+            return self._store(request, candidate)
+        except Refusal as refusal:
+            self.env.cr.commit()  # a sampled notice
+            return refusal.answer
+
+    def _probe(self) -> Answer | None:
+        """Answer everything that is no post."""
+        method = self.http.method
+        if method == "POST":
+            return None
+        if method in ("GET", "HEAD") and self.adapter.probes_url:
+            return Answer(200)
+        return Answer(405, b"POST only\n", headers=(("Allow", "POST"),))
+
+    # --- Whose post is it ---
+
+    def _candidates(self) -> list[Candidate]:
+        """Return the accounts a post at this address may be for, before its body."""
+        accounts = self._by_token() if self.token else self._without_token()
+        allowed = accounts.filtered(
+            lambda account: account._allows_address(self.http.remote_addr)
+        )
+        if not allowed:
+            raise Refusal(self.adapter.answers.rejected)
+        return self._with_facts(allowed)
+
+    def _by_token(self):
+        """Return the account of an address; tell of one that was replaced long ago."""
+        token = self.env["mail.bridge.token"].search(
+            [("digest", "=", token_digest(self.token))]
+        )
+        account = token.account_id.filtered(
+            lambda account: account.code == self.adapter.code and account.active
+        )
+        if token.valid_until and token.valid_until < fields.Datetime.now():
+            self._later(account, "retired_token")
+        return account
+
+    def _without_token(self):
+        """Return all accounts that may be named by a signature or by the network."""
+        accounts = self.env["mail.bridge.account"].search(
+            [("code", "=", self.adapter.code), ("require_token", "=", False)]
+        )
+        if self.adapter.names_account:
+            return accounts
+        return accounts.filtered("allowed_networks")
+
+    def _with_facts(self, accounts) -> list[Candidate]:
+        """Decrypt what the adapters need, all accounts in one query."""
+        try:
+            live = self.env["mail.bridge.secret"]._live_values(
+                accounts._name, accounts.ids
+            )
+        except KeyRingError as error:
+            return [Candidate(account, None, str(error)) for account in accounts]
+        return [
+            Candidate(account, account._facts(account._with_outside(live[account.id])))
+            for account in accounts
+        ]
+
+    # --- What it says ---
+
+    def _read(self, exchange: Exchange, candidates: list[Candidate]) -> WebhookRequest:
+        limit = max(candidate.account._body_limit() for candidate in candidates)
+        try:
+            body = exchange.read_body(limit, CEILING_FACTOR * limit)
+        except BodyTooLarge:
+            raise Refusal(TOO_LARGE) from None
+        return WebhookRequest(
+            method=self.http.method,
+            path=mask_path(self.http.path),
+            headers=tuple(self.http.headers),
+            body=body.data,
+            remote_addr=self.http.remote_addr or "",
+            received_at=utcnow(),
+            truncated=body.oversized,
+            size=body.size,
+        )
+
+    def _verify(self, request: WebhookRequest, candidates: list[Candidate]) -> Candidate:
+        """Return the one account whose keys, or whose address, prove the post."""
+        proven = [item for item in candidates if self._is_proven(request, item)]
+        if len(proven) == 1:
+            return self._ready(proven[0])
+        live = [item for item in proven if item.account.state != "disabled"]
+        if len(live) == 1:
+            return self._ready(live[0])
+        if proven:
+            self._later(proven[0].account, "ambiguous")
+        locked = [item for item in candidates if item.trouble]
+        if locked:
+            self._later(locked[0].account, "key_ring", locked[0].trouble)
+        if len(candidates) == 1:
+            self._notice(candidates[0].account, "signature")
+        raise Refusal(TOO_LARGE if request.truncated else self.adapter.answers.rejected)
+
+    def _is_proven(self, request: WebhookRequest, candidate: Candidate) -> bool:
+        if candidate.facts is None:
+            return False
+        try:
+            self.adapter.verify(request, candidate.facts)
+        except SignatureError:
+            return False
+        return True
+
+    def _ready(self, candidate: Candidate) -> Candidate:
+        if candidate.account.state == "disabled":
+            self._later(candidate.account, "disabled")
+        return candidate
+
+    # --- Keep it ---
+
+    def _store(self, request: WebhookRequest, candidate: Candidate) -> Answer:
+        request = self._reduced(request)
+        try:
+            dedupe_key = self.adapter.dedupe_key(request)
+            content_hash = self.adapter.content_hash(request)
+        except MailBridgeError:  # genuine, but broken: kept as a dead letter
+            dedupe_key = content_hash = digest(bytes(request.body))
+        reference, outcome = self._insert(request, candidate, dedupe_key, content_hash)
+        if outcome == "altered":
+            self._notice(candidate.account, "replay", reference)
+            raise Refusal(self.adapter.answers.rejected)
+        if outcome == "new":
+            self.env["mail.bridge.intake"]._wake()
+        return self.adapter.stored_answer(reference)
+
+    def _reduced(self, request: WebhookRequest) -> WebhookRequest:
+        """Return the request as it is stored: an oversized one without its content."""
+        if not request.truncated:
+            return request
+        return WebhookRequest(
+            method=request.method,
+            path=request.path,
+            headers=request.headers,
+            body=self.adapter.reduce(request),
+            remote_addr=request.remote_addr,
+            received_at=request.received_at,
+            truncated=True,
+            size=request.size,
+        )
+
+    def _insert(
+        self, request: WebhookRequest, candidate: Candidate, key: str, content: str
+    ) -> tuple[str, str]:
+        """Insert and commit; the same post at the same instant is found the next time."""
+        secrets = [value for value in (*candidate.secrets, self.token) if value]
+        for _ in range(CONFLICT_TRIES):
+            try:
+                result = self.env["mail.bridge.intake"]._store_request(
+                    candidate.account, request, key, content, secrets
+                )
+                self.env.cr.commit()
+                return result
+            except errors.SerializationFailure:
+                self.env.cr.rollback()
+        raise Refusal(self.adapter.answers.try_again)
+
+    # --- Tell ---
+
+    def _notice(self, account, kind: str, detail: str = "") -> None:
+        if account:
+            self.env["mail.bridge.notice"]._record(account.id, kind, detail)
+
+    def _later(self, account, kind: str, detail: str = "") -> None:
+        """Known, but not now: the provider keeps the mail, somebody is told."""
+        self._notice(account, kind, detail)
+        raise Refusal(self.adapter.answers.try_again)

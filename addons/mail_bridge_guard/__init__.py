@@ -1,0 +1,7 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from . import answers
+from . import door
+from . import models
+
+door.install()

@@ -1,0 +1,15 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+{
+    "name": "Mail Bridge: Raw MIME",
+    "summary": "Own mail servers and Cloudflare Email Workers post raw mail",
+    "version": "1.0.0",
+    "category": "Discuss",
+    "author": "Mail Bridge contributors",
+    "website": "https://github.com/mail-bridge/mail-bridge",
+    "license": "LGPL-3",
+    "depends": ["mail_bridge"],
+    "data": ["views/mail_bridge_account_views.xml"],
+    "post_init_hook": "post_init_hook",
+    "uninstall_hook": "uninstall_hook",
+}
