@@ -1,6 +1,7 @@
 """Databases: made from `template0`, filled by Odoo, cloned from a template."""
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from tools import odoo_log
 from tools.console import Failure, say
 from tools.odoo_source import Odoo
 from tools.paths import ADDONS, RUN, suite_addons
@@ -45,6 +47,10 @@ def create(connection: Connection, name: str, template: str = "template0") -> No
     if template == "template0":
         statement += " LC_COLLATE 'C'"
     with cursor(connection) as cr:
+        if cr.connection.server_version >= 150000:
+            # The other strategy copies sequences as if their next values were in
+            # the WAL already: after a crash they hand out the same values again.
+            statement += " STRATEGY file_copy"
         names = sql.Identifier(name), sql.Identifier(template)
         cr.execute(sql.SQL(statement).format(*names))
 
@@ -95,13 +101,17 @@ def install(
     )
     missing = set(modules) - installed_modules(connection, name)
     if result.returncode or missing:
-        raise Failure(f"installing {name}: {missing or ''} see {log}{_tail(result)}")
+        raise Failure(f"{name} not installed ({sorted(missing)}): {_reason(log)}")
     return log
 
 
-def _tail(result: subprocess.CompletedProcess) -> str:
-    lines = result.stderr.strip().splitlines()
-    return f": {lines[-1]}" if lines else ""
+def _reason(log: Path) -> str:
+    """The last line of the first traceback, else the first ERROR, and the log."""
+    records = odoo_log.records(log.read_text(errors="replace")) if log.exists() else []
+    bad = [record for record in records if record.level in ("ERROR", "CRITICAL")]
+    traces = [record for record in bad if "Traceback" in record.message] or bad
+    lines = traces[0].message.strip().splitlines()[-3:] if traces else []
+    return f"{' '.join(lines)} (log: {log})"
 
 
 def fingerprint(odoo: Odoo, modules: list[str]) -> str:
@@ -133,6 +143,9 @@ def template(odoo: Odoo, connection: Connection, modules: list[str]) -> str:
     with cursor(connection) as cr:
         names = sql.Identifier(building), sql.Identifier(name)
         cr.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+        # Odoo without `-d` runs the crons of every database it may enter.
+        closed = "ALTER DATABASE {} ALLOW_CONNECTIONS false"
+        cr.execute(sql.SQL(closed).format(names[1]))
     return name
 
 
@@ -148,8 +161,9 @@ def _drop_stale(connection: Connection, prefix: str) -> None:
 def clone(
     odoo: Odoo, connection: Connection, name: str, modules: list[str] | None = None
 ) -> str:
-    """A fresh database `name` with crm and the suite (or `modules`) in it."""
-    wanted = modules or ["crm", *suite_addons()]
+    """A fresh database `name` with crm and the suite in it (or MODULE=, `modules`)."""
+    chosen = os.environ.get("MODULE", "").split(",") if not modules else modules
+    wanted = [module for module in chosen if module] or ["crm", *suite_addons()]
     source = template(odoo, connection, wanted)
     drop(connection, name)
     create(connection, name, source)
