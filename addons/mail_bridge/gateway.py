@@ -13,7 +13,11 @@ from uuid import uuid4
 
 from odoo.tools import email_normalize, email_split
 
-from .providers.authentication import is_aligned, read_reply_token
+from .providers.authentication import (
+    is_aligned,
+    read_reply_token,
+    strip_reply_token,
+)
 from .providers.base import InboundMail, digest
 
 CONTEXT_KEY = "mail_bridge_run"
@@ -51,7 +55,7 @@ class GatewayRun:
         self.posted = []
         self.routes = []
         self.repeated = []
-        self.trust = "unknown"
+        self.trust = False
         self.reason = ""
         self.is_bounce = False
         self.bounced_message = None
@@ -77,8 +81,11 @@ class GatewayRun:
         """Put the Message-ID back; let the envelope alone decide about routes."""
         values["message_id"] = self._message_id
         self._shown = {key: values.get(key) for key in ("to", "recipients")}
+        addresses = self.recipients or email_split(values["recipients"] or "")
+        routable = ",".join(strip_reply_token(address) for address in addresses)
+        values["recipients"] = routable
         if self.recipients:
-            values["to"] = values["recipients"] = ",".join(self.recipients)
+            values["to"] = routable
         self.is_bounce = bool(values.get("is_bounce"))
         self.bounced_message = values.get("bounced_message")
 

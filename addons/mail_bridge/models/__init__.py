@@ -1,5 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from . import base
 from . import mail_bridge_secret
 from . import mail_bridge_queue
 from . import mail_bridge_account

@@ -429,22 +429,17 @@ class MailBridgeAccount(models.Model):
         :param address: normalized.
         """
         domain = address.rpartition("@")[2]
-        if self.env["mail.alias.domain"].sudo().search_count(
-            [("name", "=", domain)], limit=1
-        ):
-            return True
-        return bool(
-            self.env["res.partner"]
-            .sudo()
-            .search_count(
-                [
-                    ("email_normalized", "=", address),
-                    "|",
-                    ("user_ids", "!=", False),
-                    ("ref_company_ids", "!=", False),
-                ],
-                limit=1,
-            )
+        questions = (
+            ("mail.alias.domain", [("name", "=", domain)]),
+            (
+                "res.partner",
+                [("email_normalized", "=", address), ("user_ids", "!=", False)],
+            ),
+            ("res.company", [("partner_id.email_normalized", "=", address)]),
+        )
+        return any(
+            self.env[model].sudo().search_count(domain, limit=1)
+            for model, domain in questions
         )
 
     @api.model

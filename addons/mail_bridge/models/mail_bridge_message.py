@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import email.policy
+from datetime import timezone
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 
@@ -75,7 +76,7 @@ class MailBridgeMessage(models.Model):
     email_from = fields.Char(string="From", readonly=True)
     email_to = fields.Char(string="To", readonly=True)
     email_cc = fields.Char(string="Cc", readonly=True)
-    message_id_header = fields.Char(string="Message-ID", readonly=True, index="hash")
+    message_id_header = fields.Char(string="Message-ID", readonly=True)
     mail_date = fields.Datetime(string="Date", readonly=True)
     stripped_text = fields.Text(
         readonly=True, help="The new text alone, as the provider cut it out."
@@ -119,6 +120,8 @@ class MailBridgeMessage(models.Model):
         self.env.cr.execute(
             """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_message_intake_uniq
                    ON mail_bridge_message (intake_id, number);
+               CREATE INDEX IF NOT EXISTS mail_bridge_message_header_idx
+                   ON mail_bridge_message USING hash (message_id_header);
                CREATE INDEX IF NOT EXISTS mail_bridge_message_account_date_idx
                    ON mail_bridge_message (account_id, received_at)"""
         )
@@ -354,7 +357,7 @@ def header_date(header):
     """Return the Date header as naive UTC, ``False`` where it makes no sense."""
     try:
         moment = parsedate_to_datetime(str(header.get("Date") or ""))
-        moment = moment.astimezone(fields.datetime.timezone.utc)
+        moment = moment.astimezone(timezone.utc)
     except (ValueError, TypeError, OverflowError, IndexError):
         return False
     return moment.replace(tzinfo=None)
