@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from .forms import Form, read_form
+from .payload import Json, read_object
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class WebhookRequest:
     def form(self) -> Form:
         """The body read as a form (bounded; raises ``PayloadError``)."""
         return read_form(self.header("Content-Type"), self.body)
+
+    @cached_property
+    def json(self) -> Json:
+        """The body read as a JSON object (strict; raises ``PayloadError``)."""
+        return read_object(self.body)
 
 
 @dataclass(frozen=True)
@@ -165,8 +171,8 @@ class InboundMail:
     truncated: bool = False
     size: int = 0
     stripped_text: str = ""
-    spam: SpamVerdict = SpamVerdict()
-    verdicts: AuthenticationVerdicts = AuthenticationVerdicts()
+    spam: SpamVerdict = field(default_factory=SpamVerdict)
+    verdicts: AuthenticationVerdicts = field(default_factory=AuthenticationVerdicts)
     notes: tuple[str, ...] = ()
 
 
@@ -203,7 +209,7 @@ class ProviderAdapter(ABC):
 
     @abstractmethod
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
-        """For a provider that signs, it must check the raw bytes against every live key.
+        """For a provider that signs, it must check the raw bytes against all live keys.
 
         Freshness counts against ``request.received_at``.
 
