@@ -1,0 +1,321 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Header fields that the ``email`` package, Odoo and PostgreSQL can take.
+
+:func:`is_ordinary` is a cheap test of one field as it came; :func:`repair` writes the
+field anew, short and in plain form. Addresses and identifiers are kept as they are or
+left out, never changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from email import policy
+
+from .headers import header_line
+from .mimescan import unfold
+
+#: RFC 5322 §2.1.1 limits a line to 998 characters. A longer identifier does not fit
+#: into the btree index of ``mail.message.message_id`` for sure (2 704 bytes).
+MAX_ID = 998
+#: Odoo itself looks at the last 32 References.
+MAX_REFERENCES = 32
+#: facts/security.md §1.2: 8 kB a line, 1 000 addresses. A subject becomes the name of
+#: a record, which may stand in a btree index.
+MAX_FIELD = 8192
+MAX_ADDRESSES = 1000
+MAX_ADDRESS_FIELD = 64 * 1024
+MAX_SUBJECT = 1000
+#: How much of a field is looked at when it is written anew.
+MAX_READ = 256 * 1024
+MAX_DATE = 128
+MAX_NAME = 250
+MAX_ADDRESS = 320
+#: Each level of comment or group takes about eight frames of the ``email`` package.
+MAX_COMMENTS = 20
+
+ADDRESS_FIELDS = frozenset(
+    b"from sender reply-to to cc bcc delivered-to resent-from resent-sender "
+    b"resent-to resent-cc resent-bcc disposition-notification-to".split()
+)
+SENDER_FIELDS = frozenset((b"from", b"sender", b"reply-to"))
+ID_FIELDS = frozenset(
+    b"message-id resent-message-id in-reply-to references "
+    b"x-microsoft-original-message-id".split()
+)
+DATE_FIELDS = frozenset((b"date", b"resent-date", b"orig-date"))
+#: Fields that must stand once; a second one of these is left out.
+SINGLE_FIELDS = frozenset(
+    b"subject message-id in-reply-to references date reply-to sender".split()
+)
+
+_CHARSET_NAMES = """
+    us-ascii ascii ansi_x3.4-1968 utf-8 utf8 iso-8859-1 iso8859-1 latin1 latin-1
+    iso-8859-2 iso-8859-3 iso-8859-4 iso-8859-5 iso-8859-6 iso-8859-7 iso-8859-8
+    iso-8859-8-i iso-8859-9 iso-8859-10 iso-8859-11 iso-8859-13 iso-8859-14
+    iso-8859-15 iso-8859-16 windows-1250 windows-1251 windows-1252 windows-1253
+    windows-1254 windows-1255 windows-1256 windows-1257 windows-1258 cp1250 cp1251
+    cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp437 cp850 cp852 cp866 koi8-r
+    koi8-u macintosh gb2312 gbk gb18030 big5 big5-hkscs hz-gb-2312 euc-jp
+    iso-2022-jp iso-2022-jp-1 iso-2022-jp-2 shift_jis shift-jis sjis cp932
+    windows-31j euc-kr ks_c_5601-1987 iso-2022-kr cp949 johab tis-620 windows-874
+    cp874 utf-16 utf-16le utf-16be utf-32
+"""
+#: The charsets that mail is written in. Python knows more "charsets": codecs that
+#: raise (``undefined``, ``idna``), are quadratic (``punycode``) or are no text.
+CHARSETS = frozenset(_CHARSET_NAMES.split())
+#: Names in the list above that Python does not know, and what they mean.
+_ALIASES = {
+    "iso-8859-8-i": "iso-8859-8",
+    "windows-31j": "cp932",
+    "windows-874": "cp874",
+}
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: What no header may hold once decoded: C0 and C1 controls, lone surrogates, and the
+#: marks that turn the direction of writing (they make ``exe.txt`` of ``txt.exe``).
+_UNWANTED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_WORD = re.compile(rb"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\s]*)\?=")
+_WORD_GAP = re.compile(rb"(\?=)[ \t\r\n]+(?==\?)")
+_ATOM = rb"[\w.!#$%&'*+/=?^`{|}~-]+"
+_PHRASE_WORD = rb"[\w.'+\-=?/*@\x80-\xff]+"
+_MAILBOX = (
+    rb'(?:(?:"[^"\\]*" ?|' + _PHRASE_WORD + rb"(?: " + _PHRASE_WORD + rb")* ?|)"
+    rb"<" + _ATOM + rb"@[\w.-]+>|" + _ATOM + rb"@[\w.-]+)"
+)
+#: Only for a few hundred bytes: it may step back once over each word.
+_PLAIN_ADDRESSES = re.compile(_MAILBOX + rb"(?: ?, ?" + _MAILBOX + rb")*")
+_PLAIN_ID = re.compile(rb"\s*<[\w.!#$%&'*+/=?^`{|}~@-]+>\s*")
+_PLAIN_DATE = re.compile(rb"[\w ,:+()-]*")
+_ID = re.compile(rb"<([!-;=?-~]+)>")
+_ADDRESS_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"?|\(|\)|<[^<>,;]*>?|[,;]|[^"()<>,;]+|>')
+_BARE_ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:\"@]+@[^\s<>()\[\]\\,;:\"@]+")
+
+
+def is_ordinary(name: bytes, value: bytes) -> bool:
+    """Whether a field may go to the ``email`` package as it came.
+
+    :param name: in lower case.
+    :param value: as it came, with its folding.
+    """
+    if len(value) > _limit(name) or _CONTROL.search(value):
+        return False
+    if not value.isascii() and not _is_utf8(value):
+        return False
+    if b"=?" in value and not _words_are_ordinary(name, value):
+        return False
+    if name in ADDRESS_FIELDS:
+        return _addresses_are_ordinary(name, value)
+    if name in (b"message-id", b"resent-message-id"):
+        return _PLAIN_ID.fullmatch(value) is not None or reads_well(name, value)
+    if name in DATE_FIELDS:
+        return _PLAIN_DATE.fullmatch(value.strip()) is not None
+    return True
+
+
+def reads_well(name: bytes, value: bytes) -> bool:
+    """Whether the ``email`` package reads a field (already bounded) without harm."""
+    if value.count(b"(") + value.count(b"[") > MAX_COMMENTS:
+        return False
+    text = value.decode("ascii", "surrogateescape")
+    try:
+        read = str(policy.SMTP.header_fetch_parse(name.decode("ascii"), text))
+    except Exception:
+        return False
+    return not has_unwanted(read)
+
+
+def has_unwanted(text: str) -> bool:
+    """Whether decoded text holds characters that no header may show."""
+    return _UNWANTED.search(text) is not None
+
+
+def repair(
+    name: bytes, written: bytes, value: bytes, most: int = MAX_ADDRESSES
+) -> tuple[bytes, str]:
+    """Return a field that is safe, and a sentence about what was changed.
+
+    :param name: in lower case; ``written``: as it stood in the mail.
+    :param most: how many addresses may be kept.
+    :returns: the whole field with its line end, or ``b""`` where nothing of it could
+        be kept.
+    """
+    label = written.decode("ascii")[:80]
+    note = f"The header {label} was shortened or cleaned."
+    if name in ADDRESS_FIELDS:
+        text, note = _repair_addresses(name, value, label, most)
+    elif name in ID_FIELDS:
+        text = _repair_ids(name, value)
+    elif name == b"subject":
+        text = clean_text(decode(value[: MAX_FIELD * 4]), MAX_SUBJECT)
+    elif name in DATE_FIELDS:
+        text = clean_text(decode(value[:MAX_DATE]), MAX_DATE)
+        text = text if text.isascii() else ""
+    else:
+        text = clean_text(decode(value[:MAX_FIELD]), MAX_FIELD)
+    if not text:
+        return b"", f"The header {label} held nothing usable and was left out."
+    return header_line(label, text), note
+
+
+def decode(value: bytes) -> str:
+    """Return a header value as text: encoded words, else UTF-8, else Windows-1252."""
+    value = _WORD_GAP.sub(rb"\1", unfold(value))
+    pieces: list[str] = []
+    position, pending, charset = 0, b"", ""
+    for match in _WORD.finditer(value):
+        raw, used = _word_bytes(match), match[1].decode("latin-1").lower()
+        if match.start() > position or used != charset:
+            pieces.append(decode_bytes(pending, charset))
+            pieces.append(decode_bytes(value[position : match.start()], ""))
+            pending = b""
+        pending, charset, position = pending + raw, used, match.end()
+    pieces.append(decode_bytes(pending, charset))
+    pieces.append(decode_bytes(value[position:], ""))
+    return "".join(pieces)
+
+
+def decode_bytes(data: bytes, charset: str) -> str:
+    """Return bytes as text: as labelled where the label is sound, else by trial."""
+    for codec in (python_charset(charset), "utf-8"):
+        if codec:
+            try:
+                return data.decode(codec)
+            except UnicodeError:
+                continue
+    return data.decode("cp1252", "replace")
+
+
+def python_charset(charset: str) -> str:
+    """Return the codec of a charset that mail may use, ``""`` for any other."""
+    charset = charset.strip().lower()
+    if charset not in CHARSETS:
+        return ""
+    return _ALIASES.get(charset, charset)
+
+
+def clean_text(text: str, limit: int) -> str:
+    """Return text without control characters, in one line, at most ``limit`` long.
+
+    What would be read as an encoded word once more is broken up.
+    """
+    text = _UNWANTED.sub(" ", text[: limit * 4]).replace("=?", "= ?")
+    return " ".join(unicodedata.normalize("NFC", text).split())[:limit].rstrip()
+
+
+def _limit(name: bytes) -> int:
+    if name in ADDRESS_FIELDS:
+        return MAX_FIELD if name in SENDER_FIELDS else MAX_ADDRESS_FIELD
+    if name == b"subject":
+        return 2 * MAX_SUBJECT
+    if name in DATE_FIELDS:
+        return MAX_DATE
+    if name in ID_FIELDS:
+        return MAX_FIELD if name == b"references" else MAX_ID
+    return MAX_FIELD
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _words_are_ordinary(name: bytes, value: bytes) -> bool:
+    matches = 0
+    for match in _WORD.finditer(value):
+        matches += 1
+        codec = python_charset(match[1].decode("latin-1"))
+        try:
+            text = _word_bytes(match).decode(codec or "undefined")
+        except (UnicodeError, LookupError):
+            return False
+        if _UNWANTED.search(text):
+            return False
+    return matches == value.count(b"=?") or reads_well(name, value)
+
+
+def _word_bytes(match: re.Match[bytes]) -> bytes:
+    """Return the bytes of an encoded word (RFC 2047)."""
+    if match[2] in b"qQ":
+        return binascii.a2b_qp(match[3], header=True)
+    text = match[3].rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4))
+    except binascii.Error:
+        return match[0]
+
+
+def _addresses_are_ordinary(name: bytes, value: bytes) -> bool:
+    if not value.strip():
+        return True
+    if value.count(b",") + value.count(b";") >= MAX_ADDRESSES:
+        return False
+    if len(value) <= 500 and _PLAIN_ADDRESSES.fullmatch(unfold(value)):
+        return True
+    return reads_well(name, value)
+
+
+def _repair_ids(name: bytes, value: bytes) -> str:
+    ids = [
+        found for found in _ID.findall(value[-MAX_READ:]) if len(found) <= MAX_ID - 2
+    ]
+    ids = ids[-MAX_REFERENCES:] if name == b"references" else ids[:1]
+    kept = [found for found in ids if reads_well(b"message-id", b"<%s>" % found)]
+    return " ".join(f"<{found.decode('ascii')}>" for found in kept)
+
+
+def _repair_addresses(
+    name: bytes, value: bytes, label: str, most: int
+) -> tuple[str, str]:
+    most = 1 if name in SENDER_FIELDS - {b"reply-to"} else most
+    boxes, total = _read_mailboxes(value[:MAX_READ], most)
+    kept = ", ".join(_write_mailbox(*box) for box in boxes[:most])
+    note = f"The header {label} was written anew in plain form."
+    if total > most:
+        note = f"Of about {total} addresses in {label} the first {most} were kept."
+    return kept, note
+
+
+def _read_mailboxes(value: bytes, most: int) -> tuple[list[tuple[str, str]], int]:
+    """Return (display name, address) pairs, and how many items the list held."""
+    boxes: list[tuple[str, str]] = []
+    words: list[bytes] = []
+    angle, comments, total = b"", 0, 0
+    for match in [*_ADDRESS_TOKEN.finditer(unfold(value)), None]:
+        token = match[0] if match else b","
+        if token in (b"(", b")"):
+            comments = max(0, comments + (1 if token == b"(" else -1))
+        elif token in (b",", b";"):
+            total += bool(words or angle)
+            if len(boxes) < most:
+                boxes += _read_mailbox(words, angle)
+            words, angle, comments = [], b"", 0
+        elif token.startswith(b"<"):
+            angle = angle or token
+        elif not comments and len(words) < 50:
+            words.append(token)
+    return boxes, total
+
+
+def _read_mailbox(words: list[bytes], angle: bytes) -> list[tuple[str, str]]:
+    """Return the one (name, address) of an item, or nothing."""
+    text = b" ".join(word.strip().strip(b'"') for word in words)[:MAX_FIELD]
+    name = clean_text(decode(text), MAX_NAME)
+    wanted = decode_bytes(angle.strip(b"<> \t"), "") if angle else name
+    found = _BARE_ADDRESS.search(wanted)
+    if found is None or len(found[0]) > MAX_ADDRESS or _UNWANTED.search(found[0]):
+        return []
+    return [(name if angle else "", found[0])]
+
+
+def _write_mailbox(name: str, address: str) -> str:
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{quoted}" <{address}>' if name else address
