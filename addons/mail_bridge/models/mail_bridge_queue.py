@@ -110,7 +110,7 @@ class MailBridgeQueue(models.AbstractModel):
                 f"""UPDATE {self._table} AS q
                        SET attempts = q.attempts + 1, claimed_by = %(worker)s,
                            next_attempt = (now() AT TIME ZONE 'UTC')
-                               + %(backoff)s[least(q.attempts + 1, %(steps)s)]
+                               + (%(backoff)s)[least(q.attempts + 1, %(steps)s)]
                                * %(jitter)s * interval '1 minute'
                      WHERE q.id = (SELECT id FROM {self._table}
                                     WHERE state IN ('pending', 'failed')
