@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import time
+from datetime import timedelta
 
 import psycopg2
 from psycopg2 import errors
@@ -187,32 +188,31 @@ class MailBridgeQueue(models.AbstractModel):
 
     @api.model
     def _fail(self, row_id, attempt, error, keep=False):
-        """Write down a failed try and decide between retry and dead letter.
+        """Write down a failed try and end it.
 
         :param keep: keep the error of the try before.
         """
-        row = self._hold(row_id, attempt)
-        if not row:
-            return
+        if row := self._hold(row_id, attempt):
+            self._write_failure(row, attempt, error, keep)
+        self.env.flush_all()
+        self.env.cr.commit()
+
+    @api.model
+    def _write_failure(self, row, attempt, error, keep=False):
+        """Decide between retry and dead letter."""
+        text = f"{type(error).__name__}: {error}".replace("\0", "")[:2000]
+        _logger.info("%s %s: try %s failed: %s", self._name, row.id, attempt, text)
         final = isinstance(error, PayloadError | PermanentError)
         dead = final or attempt >= MAX_TRIES
-        _logger.info(
-            "%s %s: try %s failed: %s: %s",
-            self._name, row_id, attempt, type(error).__name__, error,
-        )
         values = {"state": "dead" if dead else "failed"}
-        if not keep or not row.error:
-            values["error"] = f"{type(error).__name__}: {error}"[:2000].replace("\0", "")
+        if not (keep and row.error):
+            values["error"] = text
         if isinstance(error, TemporaryError) and error.retry_after:
-            later = fields.Datetime.add(
-                fields.Datetime.now(), seconds=int(error.retry_after)
-            )
-            values["next_attempt"] = max(row.next_attempt, later)
+            wait = timedelta(seconds=error.retry_after)
+            values["next_attempt"] = max(row.next_attempt, fields.Datetime.now() + wait)
         row.write(values)
         if dead:
             row._on_dead()
-        self.env.flush_all()
-        self.env.cr.commit()
 
     def _on_dead(self):
         """For a queue to tell somebody of a dead letter, it must override this."""
@@ -224,7 +224,8 @@ class MailBridgeQueue(models.AbstractModel):
         waiting.sudo().write(
             {"state": "pending", "attempts": 0, "next_attempt": fields.Datetime.now()}
         )
-        self.env.cr.postcommit.add(self._wake)
+        for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()):
+            cron._trigger()
 
     # --- Wake ---
 
@@ -238,13 +239,17 @@ class MailBridgeQueue(models.AbstractModel):
 
     @api.model
     def _note_wake(self):
-        """Remember which trigger rows this call answers, before it looks.
+        """Remember which trigger rows this call answers, before it looks."""
+        if cron_id := self.env.context.get("cron_id"):
+            self._consume_triggers(cron_id)
+            self.env.cr.commit()
+
+    @api.model
+    def _consume_triggers(self, cron_id):
+        """Mark the trigger rows of a drain as answered.
 
         A later post finds them used and adds its own; see ``_wake``.
         """
-        cron_id = self.env.context.get("cron_id")
-        if not cron_id:
-            return
         self.env.cr.execute(
             """INSERT INTO mail_bridge_wake (cron_id, consumed)
                SELECT %(cron)s, coalesce(max(id), 0) FROM ir_cron_trigger
@@ -252,19 +257,24 @@ class MailBridgeQueue(models.AbstractModel):
                ON CONFLICT (cron_id) DO UPDATE SET consumed = excluded.consumed""",
             {"cron": cron_id},
         )
-        self.env.cr.commit()
 
     @api.model
     def _wake(self):
         """Ask for the drains to run, once for any number of posts.
 
-        Call it after the commit of what they shall find. A trigger row is added only
+        Call it after the commit of what they shall find: a trigger row is added only
         where each existing one was already answered by a drain, so the drain that
-        answers ours looks after our commit.
+        answers ours looks after that commit.
         """
-        crons = self._drain_crons()
-        cr = self.env.cr
-        cr.execute(
+        added = self._add_triggers()
+        self.env.cr.commit()
+        if added:
+            self.env["ir.cron"]._notifydb()
+
+    @api.model
+    def _add_triggers(self):
+        """Add the trigger rows that are missing; return how many."""
+        self.env.cr.execute(
             """INSERT INTO ir_cron_trigger
                       (cron_id, call_at, create_uid, write_uid, create_date, write_date)
                SELECT c.id, date_trunc('second', now() AT TIME ZONE 'UTC'), 1, 1,
@@ -275,9 +285,6 @@ class MailBridgeQueue(models.AbstractModel):
                                    WHERE t.cron_id = c.id
                                      AND t.id > coalesce(w.consumed, 0)
                                      AND t.call_at <= now() AT TIME ZONE 'UTC')""",
-            (crons,),
+            (self._drain_crons(),),
         )
-        woken = cr.rowcount
-        cr.commit()
-        if woken:
-            self.env["ir.cron"]._notifydb()
+        return self.env.cr.rowcount

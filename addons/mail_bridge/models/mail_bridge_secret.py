@@ -144,6 +144,7 @@ class MailBridgeSecret(models.Model):
 
         :raises KeyRingError: this host cannot decrypt.
         """
+        self.flush_model()
         self.env.cr.execute(
             """SELECT res_id, name, ciphertext,
                       CASE WHEN previous_until > now() AT TIME ZONE 'UTC'

@@ -1,0 +1,85 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo.exceptions import AccessError, ValidationError
+from odoo.tests import new_test_user, tagged
+
+from ..models.mail_bridge_secret import token_digest
+from .common import BridgeCase
+
+
+@tagged("post_install", "-at_install")
+class TestAccount(BridgeCase):
+    def token(self, account=None):
+        return (account or self.account)._live_secrets()["url_token"][0]
+
+    def addresses(self):
+        return self.env["mail.bridge.token"].search(
+            [("account_id", "=", self.account.id)]
+        )
+
+    def test_address_has_at_least_128_bits_and_is_looked_up_by_hash(self):
+        token = self.token()
+        self.assertGreaterEqual(len(token) * 6, 128)
+        self.assertEqual(self.addresses().digest, token_digest(token))
+        self.assertNotIn(token, str(self.addresses().read()))
+
+    def test_renewed_address_keeps_the_old_one_for_a_while(self):
+        old = self.token()
+        self.account.action_renew_token()
+        self.assertNotEqual(self.token(), old)
+        replaced = self.addresses().filtered("valid_until")
+        self.assertEqual(replaced.digest, token_digest(old))
+
+    def test_account_without_provider_cannot_be_enabled(self):
+        with self.assertRaises(ValidationError):
+            self.account.action_enable()
+
+    def test_networks_are_checked(self):
+        with self.assertRaises(ValidationError):
+            self.account.allowed_networks = "300.1.1.1"
+        self.account.allowed_networks = "192.0.2.0/24\n2001:db8::/32"
+        for address, allowed in (
+            ("192.0.2.77", True),
+            ("::ffff:192.0.2.77", True),
+            ("2001:db8::1", True),
+            ("198.51.100.1", False),
+            ("nonsense", False),
+        ):
+            self.assertEqual(self.account._allows_address(address), allowed, address)
+
+    def test_user_reads_but_does_not_change_accounts(self):
+        user = new_test_user(self.env, "bridge-user", groups="mail_bridge.group_user")
+        account = self.account.with_user(user)
+        self.assertEqual(account.name, "Test Account")
+        with self.assertRaises(AccessError):
+            account.name = "Changed"
+        with self.assertRaises(AccessError):
+            account.read(["webhook_url"])
+
+    def test_nobody_reads_secrets_through_the_orm(self):
+        with self.assertRaises(AccessError):
+            self.env["mail.bridge.secret"].with_user(self.admin).search([])
+
+    def test_stranger_sees_nothing(self):
+        user = new_test_user(self.env, "stranger", groups="base.group_user")
+        for model in ("account", "intake", "message", "notice"):
+            with self.assertRaises(AccessError):
+                self.env[f"mail.bridge.{model}"].with_user(user).search([])
+
+    def test_accounts_of_other_companies_are_hidden(self):
+        other = self.env["res.company"].create({"name": "Elsewhere"})
+        self.account.company_id = other
+        user = new_test_user(self.env, "one-company", groups="mail_bridge.group_user")
+        found = self.env["mail.bridge.account"].with_user(user).search([])
+        self.assertNotIn(self.account, found)
+
+    def test_notice_is_sampled_and_told_once(self):
+        Notice = self.env["mail.bridge.notice"]
+        for _post in range(50):
+            Notice._record(self.account.id, "disabled", "detail")
+        notice = Notice.search([("account_id", "=", self.account.id)])
+        self.assertEqual((len(notice), notice.count), (1, 1))
+        Notice._cron_tell()
+        Notice._cron_tell()
+        self.assertEqual(len(self.account.activity_ids), 1)
+        self.assertEqual(self.account.open_notice_count, 1)

@@ -1,0 +1,167 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from datetime import timedelta
+
+from odoo import fields
+from odoo.tests import tagged
+
+from ..const import BACKOFF_MINUTES, MAX_TRIES
+from ..exceptions import PermanentError, TemporaryError
+from ..providers.base import WebhookRequest, utcnow
+from .common import BridgeCase
+
+
+@tagged("post_install", "-at_install")
+class TestIntake(BridgeCase):
+    def request(self, body=b"body", headers=()):
+        return WebhookRequest(
+            method="POST",
+            path="/mailgate/none/***",
+            headers=headers,
+            body=body,
+            remote_addr="192.0.2.1",
+            received_at=utcnow(),
+            size=len(body),
+        )
+
+    def store(self, request, key="key", content="a" * 64, secrets=()):
+        return self.env["mail.bridge.intake"]._store_request(
+            self.account, request, key, content, secrets
+        )
+
+    def test_body_survives_byte_for_byte_in_chunks(self):
+        body = bytes(range(256)) * 10_000  # 2.5 MB: three chunks
+        reference, outcome = self.store(self.request(body))
+        intake = self.env["mail.bridge.intake"].search([("reference", "=", reference)])
+        self.assertEqual(outcome, "new")
+        self.assertEqual(intake._read_part(), body)
+        self.env.cr.execute(
+            "SELECT count(*) FROM mail_bridge_intake_body WHERE intake_id = %s",
+            (intake.id,),
+        )
+        self.assertEqual(self.env.cr.fetchone()[0], 3)
+
+    def test_empty_body_is_a_body(self):
+        reference, _outcome = self.store(self.request(b""))
+        intake = self.env["mail.bridge.intake"].search([("reference", "=", reference)])
+        self.assertEqual(intake._read_part(), b"")
+
+    def test_repetition_changes_nothing(self):
+        first = self.store(self.request())
+        second = self.store(self.request())
+        self.assertEqual((first[1], second[1]), ("new", "repeated"))
+        self.assertEqual(first[0], second[0])
+
+    def test_same_key_with_other_content_is_altered(self):
+        self.store(self.request())
+        self.assertEqual(self.store(self.request(), content="b" * 64)[1], "altered")
+
+    def test_no_credential_is_stored(self):
+        headers = (
+            ("Authorization", "Basic xyz"),
+            ("Cookie", "session_id=1"),
+            ("X-Token", "prefix hidden-value suffix"),
+            ("X-Kept", "value"),
+        )
+        reference, _outcome = self.store(
+            self.request(headers=headers), secrets=["hidden-value"]
+        )
+        intake = self.env["mail.bridge.intake"].search([("reference", "=", reference)])
+        self.assertEqual(intake._request().headers, (("X-Kept", "value"),))
+
+    def test_body_is_no_field(self):
+        stored = set(self.env["mail.bridge.intake"]._fields)
+        self.assertFalse(stored & {"body", "data", "raw", "content"})
+
+    def claimed(self, attempt=1):
+        """Return an intake as a claim leaves it."""
+        later = fields.Datetime.now() + timedelta(minutes=1)
+        intake = self.make_intake(attempts=attempt, next_attempt=later)
+        self.env.flush_all()
+        return intake
+
+    def test_fenced_out_try_cannot_hold_the_row(self):
+        intake = self.claimed(attempt=2)
+        self.assertFalse(intake._hold(intake.id, 1))
+        self.assertEqual(intake._hold(intake.id, 2), intake)
+
+    def test_done_row_cannot_be_held_again(self):
+        intake = self.claimed()
+        intake._set_done()
+        self.env.flush_all()
+        self.assertFalse(intake._hold(intake.id, 1))
+
+    def fail(self, intake, error, attempt=1):
+        """Write a failed try down, without the commit that ends it."""
+        intake._write_failure(intake, attempt, error)
+
+    def test_failure_is_retried_with_its_reason(self):
+        intake = self.claimed()
+        self.fail(intake, ValueError("odd"))
+        self.assertEqual((intake.state, intake.error), ("failed", "ValueError: odd"))
+
+    def test_hint_of_the_peer_moves_the_next_try(self):
+        intake = self.claimed()
+        self.fail(intake, TemporaryError("busy", retry_after=3600))
+        wait = intake.next_attempt - fields.Datetime.now()
+        self.assertGreater(wait, timedelta(minutes=59))
+
+    def test_permanent_failure_is_dead_at_once_and_somebody_is_told(self):
+        intake = self.claimed()
+        self.fail(intake, PermanentError("never"))
+        self.assertEqual(intake.state, "dead")
+        self.assertEqual(len(self.account.activity_ids), 1)
+
+    def test_last_try_is_the_twelfth(self):
+        intake = self.claimed(MAX_TRIES)
+        self.fail(intake, ValueError("odd"), MAX_TRIES)
+        self.assertEqual((MAX_TRIES, intake.state), (12, "dead"))
+
+    def test_dead_letter_can_be_tried_again(self):
+        intake = self.claimed()
+        self.fail(intake, PermanentError("never"))
+        intake.action_retry()
+        self.assertEqual((intake.state, intake.attempts), ("pending", 0))
+        self.assertLessEqual(intake.next_attempt, fields.Datetime.now())
+
+    def test_backoff_runs_from_a_minute_to_six_hours(self):
+        self.assertEqual((BACKOFF_MINUTES[0], BACKOFF_MINUTES[-1]), (1, 360))
+        self.assertEqual(list(BACKOFF_MINUTES), sorted(BACKOFF_MINUTES))
+
+    def test_retention_deletes_bodies_then_rows(self):
+        now = fields.Datetime.now()
+        month = self.make_intake(state="done", done_at=now - timedelta(days=31))
+        fresh = self.make_intake(state="done", done_at=now - timedelta(days=29))
+        failed = self.make_intake(state="failed", received_at=now - timedelta(days=400))
+        year = self.make_intake(
+            state="done",
+            done_at=now - timedelta(days=366),
+            received_at=now - timedelta(days=366),
+        )
+        self.env["mail.bridge.intake"]._cron_retention()
+        self.assertFalse(year.exists())
+        self.assertTrue(month.body_deleted)
+        with self.assertRaises(PermanentError):
+            month._read_part()
+        self.assertEqual((fresh._read_part(), failed._read_part()), (b"post", b"post"))
+
+    def test_wake_adds_one_trigger_row_per_drain(self):
+        Intake = self.env["mail.bridge.intake"]
+        crons = Intake._drain_crons()
+        Trigger = self.env["ir.cron.trigger"].sudo()
+        Trigger.search([("cron_id", "in", crons)]).unlink()
+        self.env.flush_all()
+        for _post in range(20):
+            Intake._add_triggers()
+        self.assertEqual(Trigger.search_count([("cron_id", "in", crons)]), len(crons))
+
+    def test_wake_after_a_drain_looked_adds_a_row(self):
+        Intake = self.env["mail.bridge.intake"]
+        cron_id = Intake._drain_crons()[0]
+        Trigger = self.env["ir.cron.trigger"].sudo()
+        Trigger.search([("cron_id", "=", cron_id)]).unlink()
+        self.env.flush_all()
+        Intake._add_triggers()
+        Intake._consume_triggers(cron_id)
+        Intake._add_triggers()
+        self.assertEqual(Trigger.search_count([("cron_id", "=", cron_id)]), 2)
