@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support.chromium import chromium, sign_in
-from tests.support.client import OdooClient
+from tools.client import OdooClient
 from tests.support.logs import ServerLog
 from tests.support.shell import run_in_odoo
 from tools import database as databases

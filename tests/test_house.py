@@ -2,7 +2,7 @@
 
 import time
 
-from tests.support.client import OdooClient
+from tools.client import OdooClient
 
 
 def test_workers_come_back_after_a_kill(server, server_log):

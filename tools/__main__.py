@@ -1,45 +1,56 @@
 """`python3 -m tools <command>`: what the Makefile calls."""
 
 import importlib
+import os
 import sys
 
-from tools import environment
-from tools.console import Failure, die
+from tools import preflight
 
-# command: (module, function, requirements it needs)
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# command: (module, function, requirements it needs; None: runs without them)
+RUNTIME, DEVELOPMENT = "requirements.txt", "requirements-dev.txt"
 COMMANDS = {
-    "addons": ("tools.addon_tests", "main", environment.DEVELOPMENT),
-    "clone": ("tools.interactive", "clone", environment.DEVELOPMENT),
-    "lint": ("tools.lint", "main", environment.DEVELOPMENT),
-    "matrix": ("tools.suite", "matrix", environment.DEVELOPMENT),
-    "pgenv": ("tools.interactive", "pgenv", environment.DEVELOPMENT),
-    "pot": ("tools.pot", "main", environment.RUNTIME),
-    "python": ("tools.interactive", "python", environment.DEVELOPMENT),
-    "run": ("tools.run", "main", environment.RUNTIME),
-    "serve": ("tools.interactive", "serve", environment.DEVELOPMENT),
-    "serve-stop": ("tools.interactive", "stop", environment.DEVELOPMENT),
-    "shell": ("tools.interactive", "shell", environment.DEVELOPMENT),
-    "soak": ("tools.suite", "soak", environment.DEVELOPMENT),
-    "stop": ("tools.run", "stop", environment.RUNTIME),
-    "test": ("tools.suite", "main", environment.DEVELOPMENT),
-    "update": ("tools.interactive", "update", environment.DEVELOPMENT),
-    "venv": ("tools.interactive", "venv", environment.DEVELOPMENT),
+    "addons": ("addon_tests", "main", DEVELOPMENT),
+    "clean": ("ending", "clean", None),
+    "clone": ("interactive", "clone", DEVELOPMENT),
+    "lint": ("lint", "main", DEVELOPMENT),
+    "matrix": ("suite", "matrix", DEVELOPMENT),
+    "pgenv": ("interactive", "pgenv", DEVELOPMENT),
+    "pot": ("pot", "main", RUNTIME),
+    "python": ("interactive", "python", DEVELOPMENT),
+    "run": ("run", "main", RUNTIME),
+    "serve": ("interactive", "serve", DEVELOPMENT),
+    "serve-stop": ("interactive", "stop", DEVELOPMENT),
+    "shell": ("interactive", "shell", DEVELOPMENT),
+    "soak": ("suite", "soak", DEVELOPMENT),
+    "stop": ("ending", "stop", None),
+    "test": ("suite", "main", DEVELOPMENT),
+    "update": ("interactive", "update", DEVELOPMENT),
+    "venv": ("interactive", "venv", DEVELOPMENT),
 }
 
 
-def main() -> None:
+def main():
     """Run the command named by the first argument."""
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        raise Failure(f"usage: python3 -m tools {'|'.join(COMMANDS)}")
-    module, function, requirements = COMMANDS[sys.argv[1]]
-    environment.enter(requirements, sys.argv[1:])
-    getattr(importlib.import_module(module), function)(sys.argv[2:])
+        sys.exit("usage: python3 -m tools {}".format("|".join(sorted(COMMANDS))))
+    name = sys.argv[1]
+    module, function, requirements = COMMANDS[name]
+    port = int(os.environ.get("PORT") or 8069) if name == "run" else None
+    preflight.check(ROOT, port)
+    # Only now: these need the Python that was just checked.
+    from tools import console, environment
+
+    try:
+        if requirements:
+            environment.enter(environment.ROOT / requirements, sys.argv[1:])
+        getattr(importlib.import_module("tools." + module), function)(sys.argv[2:])
+    except console.Failure as error:
+        console.die(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as error:
-        die(error)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    main()

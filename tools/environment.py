@@ -17,9 +17,8 @@ DEVELOPMENT = ROOT / "requirements-dev.txt"
 
 def ensure(requirements: Path = RUNTIME) -> None:
     """Create `.venv` and install `requirements`; nothing to do when it has them."""
-    stamp = VENV / f".{requirements.stem}"
-    wanted = _fingerprint(requirements)
-    if stamp.exists() and stamp.read_text() == wanted and venv_python().exists():
+    # What the tests need includes what Odoo needs.
+    if any(_is_current(each) for each in (requirements, DEVELOPMENT)):
         return
     if not venv_python().exists():
         say(f"making .venv with Python {sys.version.split()[0]}")
@@ -27,7 +26,18 @@ def ensure(requirements: Path = RUNTIME) -> None:
         venv.create(VENV, with_pip=True)
     say(f"installing {requirements.name}")
     _pip("install", "--quiet", "--only-binary", ":all:", "-r", str(requirements))
-    stamp.write_text(wanted)
+    _stamp(requirements).write_text(_fingerprint(requirements))
+
+
+def _stamp(requirements: Path) -> Path:
+    return VENV / f".{requirements.stem}"
+
+
+def _is_current(requirements: Path) -> bool:
+    stamp = _stamp(requirements)
+    if not stamp.exists() or not venv_python().exists():
+        return False
+    return stamp.read_text() == _fingerprint(requirements)
 
 
 def _fingerprint(requirements: Path) -> str:

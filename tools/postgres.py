@@ -8,13 +8,12 @@ import os
 import pwd
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools import processes
 from tools.console import Failure
 from tools.paths import RUN, VENV
 from tools.ports import free_port
@@ -117,11 +116,10 @@ class EmbeddedPostgres:
         pid = self.pid()
         if not pid:
             return
-        children = _children(pid)
-        os.kill(pid, signal.SIGKILL)
-        for child in children:
-            _kill_quietly(child)
-        self._wait_gone([pid, *children])
+        family = [pid, *processes.children(pid)]
+        for member in family:
+            processes.kill(member)
+        processes.wait_gone(family, 10)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def restart(self) -> Connection:
@@ -131,12 +129,7 @@ class EmbeddedPostgres:
 
     def pid(self) -> int:
         """The process id of the postmaster; 0 where it does not run."""
-        try:
-            pid = int((self.data / "postmaster.pid").read_text().split()[0])
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-        except (FileNotFoundError, IndexError, ProcessLookupError, ValueError):
-            return 0
-        return pid if name == "postgres" else 0
+        return processes.read_pid(self.data / "postmaster.pid", "postgres")
 
     # -- access -------------------------------------------------------------
 
@@ -196,12 +189,6 @@ class EmbeddedPostgres:
             lines = output.read_text(errors="replace").strip().splitlines()
             raise Failure(f"{program} failed: {' '.join(lines[-3:])} (see {self.log})")
 
-    @staticmethod
-    def _wait_gone(pids: list[int], seconds: float = 10) -> None:
-        limit = time.monotonic() + seconds
-        while time.monotonic() < limit and any(map(_alive, pids)):
-            time.sleep(0.02)
-
 
 def _as_other_user(folder: Path) -> list[str]:
     """The prefix with which root starts what refuses to run as root.
@@ -227,23 +214,3 @@ def _owner() -> tuple[int, int]:
 
 def _hand_over(path: Path) -> None:
     os.chown(path, *_owner())
-
-
-def _children(pid: int) -> list[int]:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()]
-
-
-def _kill_quietly(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"

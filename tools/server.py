@@ -1,13 +1,12 @@
 """A real Odoo server with workers: its configuration, its processes, its log."""
 
-import os
-import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+from tools import processes
 from tools.console import Failure
 from tools.odoo_source import Odoo
 from tools.paths import RUN
@@ -132,20 +131,9 @@ class OdooServer:
 
     def stop(self, seconds: float = 30) -> None:
         """End the server in order, with force after `seconds`."""
-        pid = self.pid()
-        if not pid:
-            return
-        family = [pid, *self._descendants(pid)]
-        os.kill(pid, signal.SIGTERM)
-        if not _wait_gone(family, seconds):
-            self.kill_all(family)
+        if pid := self.pid():
+            processes.stop_family(pid, seconds)
         self.pidfile.unlink(missing_ok=True)
-
-    def kill_all(self, pids: list[int]) -> None:
-        """SIGKILL the given processes of this server."""
-        for pid in pids:
-            kill_process(pid)
-        _wait_gone(pids, 10)
 
     def restart(self) -> "OdooServer":
         """Stop and start again on the same port."""
@@ -156,11 +144,7 @@ class OdooServer:
 
     def pid(self) -> int:
         """The master's process id; 0 where it does not run."""
-        try:
-            pid = int(self.pidfile.read_text())
-        except (FileNotFoundError, ValueError):
-            return 0
-        return pid if is_odoo(pid) else 0
+        return processes.read_pid(self.pidfile, "odoo")
 
     def http_workers(self) -> list[int]:
         """Process ids of the HTTP workers."""
@@ -172,17 +156,11 @@ class OdooServer:
 
     def kill_worker(self, pid: int) -> None:
         """SIGKILL one worker; the master starts a new one."""
-        kill_process(pid)
+        processes.kill(pid)
 
     def _workers(self, kind: str) -> list[int]:
-        pids = self._descendants(self.pid())
-        return [pid for pid in pids if kind in _process_title(pid)]
-
-    def _descendants(self, pid: int) -> list[int]:
-        found: list[int] = []
-        for child in _children(pid):
-            found += [child, *self._descendants(child)]
-        return found
+        pids = processes.descendants(self.pid())
+        return [pid for pid in pids if kind in processes.title(pid)]
 
     # -- log ----------------------------------------------------------------
 
@@ -215,45 +193,3 @@ def answers(url: str, seconds: float = 5) -> bool:
     except OSError:
         return False
     return True
-
-
-def is_odoo(pid: int) -> bool:
-    """Whether `pid` is a living process started from our odoo-bin."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat != "Z" and (b"odoo-bin" in command or b"odoo" in command)
-
-
-def kill_process(pid: int) -> None:
-    """SIGKILL; a process that is gone already is fine."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(child) for child in text.split()]
-
-
-def _process_title(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def _wait_gone(pids: list[int], seconds: float) -> bool:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if not any(is_odoo(pid) for pid in pids):
-            return True
-        time.sleep(0.05)
-    return False

@@ -1,0 +1,301 @@
+"""The three posts with which `make run` shows the suite at work.
+
+They are made here, not by the suite's own adapters, the way the providers make them:
+real HTTP, real multipart, real signatures.
+"""
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+import secrets
+import time
+from email.utils import formatdate
+
+import requests
+from PIL import Image, ImageDraw
+
+from tools.client import OdooClient
+from tools.console import Failure, say
+
+DOMAIN = "mail.example.com"
+ALIAS = "leads"
+RECIPIENT = f"{ALIAS}@{DOMAIN}"
+CUSTOMER = "ines.marchetti@example.net"
+SUBJECT = "Quotation for 240 desk lamps"
+OTHER_SUBJECT = "Do you deliver to Trondheim?"
+ACCOUNTS = {"mailgun": "Mailgun (first mails)", "improvmx": "ImprovMX (first mails)"}
+WAIT_SECONDS = 90
+
+TEXT = """\
+Hello,
+
+we are furnishing a new office in Bologna and need 240 desk lamps of the model in the
+picture, delivered in two lots in February and March. The floor plan is attached.
+
+Could you send us a quotation, and tell us what the second lot would cost in brass?
+
+Kind regards
+Ines Marchetti
+"""
+HTML = """\
+<p>Hello,</p>
+<p>we are furnishing a new office in Bologna and need <b>240 desk lamps</b> of the model
+in the picture, delivered in two lots in February and March. The floor plan is
+attached.</p>
+<p><img src="cid:lamp@example.net" alt="the lamp" width="240"></p>
+<p>Could you send us a quotation, and tell us what the second lot would cost in
+brass?</p>
+<p>Kind regards<br>Ines Marchetti</p>
+"""
+REPLY = """\
+One more thing: the building has no lift, so please include delivery to the third floor.
+
+Ines
+"""
+QUESTION = """\
+Hi there,
+
+do you ship to Trondheim, and how long does it take? We would order about 30 pieces.
+
+Best
+Sindre Aune
+"""
+
+
+def present(client: OdooClient) -> dict[str, int] | None:
+    """The records of an earlier run: the lead and its mails; None without them."""
+    leads = client.search_read("crm.lead", [("name", "=", SUBJECT)], ["id"], limit=1)
+    if not leads or _mails_on(client, leads[0]["id"]) < 2:
+        return None
+    if not client.search_count("crm.lead", [("name", "=", OTHER_SUBJECT)]):
+        return None
+    return {"lead": leads[0]["id"]}
+
+
+def deliver(client: OdooClient) -> dict[str, int]:
+    """Post the three mails and wait until they stand in the chatter."""
+    _address(client)
+    key = secrets.token_hex(16)
+    mailgun = _account(
+        client, "mailgun", mailgun_signing_key=key, mailgun_trust_verdicts=True
+    )
+    improvmx = _account(client, "improvmx")
+    message_id = f"<{secrets.token_hex(12)}@mx.example.net>"
+    say("posting a Mailgun mail with an attachment and an inline image")
+    _post_mailgun(client, mailgun, key, _lead_fields(message_id), _lead_files())
+    lead = _wait("the lead", client, lambda: _lead_with(client, 1))
+    say("posting a reply to it, and an ImprovMX mail")
+    _post_mailgun(client, mailgun, key, _reply_fields(message_id), {})
+    _post_json(client, improvmx, _improvmx_mail())
+    _wait("the reply", client, lambda: _lead_with(client, 2))
+    _wait("the ImprovMX mail", client, lambda: present(client))
+    return {"lead": lead}
+
+
+# -- where the mails go -----------------------------------------------------
+
+
+def _address(client: OdooClient) -> None:
+    """The alias domain and the alias that makes a lead of a mail."""
+    domains = client.search_read("mail.alias.domain", [("name", "=", DOMAIN)], ["id"])
+    domain_id = domains[0]["id"] if domains else None
+    if domain_id is None:
+        domain_id = client.create("mail.alias.domain", name=DOMAIN)
+    own = [("alias_name", "=", ALIAS), ("alias_domain_id", "=", domain_id)]
+    if not client.search_count("mail.alias", own):
+        models = client.search_read("ir.model", [("model", "=", "crm.lead")], ["id"])
+        client.create(
+            "mail.alias",
+            alias_name=ALIAS,
+            alias_domain_id=domain_id,
+            alias_model_id=models[0]["id"],
+            alias_contact="everyone",
+        )
+
+
+def _account(client: OdooClient, code: str, **values: object) -> str:
+    """An enabled account of the provider; the address it is posted to."""
+    own = [("code", "=", code), ("name", "=", ACCOUNTS[code])]
+    found = client.search_read("mail.bridge.account", own, ["id"])
+    values["state"] = "enabled"
+    if found:
+        account_id = found[0]["id"]
+        client.write("mail.bridge.account", account_id, **values)
+    else:
+        values.update(code=code, name=ACCOUNTS[code])
+        account_id = client.create("mail.bridge.account", **values)
+    fields = client.call("mail.bridge.account", "read", [account_id], ["webhook_url"])
+    path = fields[0]["webhook_url"].partition("/mailgate/")[2]
+    return f"{client.base_url}/mailgate/{path}"
+
+
+# -- Mailgun ----------------------------------------------------------------
+
+
+def _lead_fields(message_id: str) -> dict[str, str]:
+    headers = [*_headers(message_id, SUBJECT), ["Mime-Version", "1.0"]]
+    inline = {"<lamp@example.net>": "attachment-2"}
+    return {
+        **_fields(headers, TEXT),
+        "body-html": HTML,
+        "stripped-html": HTML,
+        "attachment-count": "2",
+        "content-id-map": json.dumps(inline),
+    }
+
+
+def _lead_files() -> dict[str, tuple[str, bytes, str]]:
+    return {
+        "attachment-1": ("Grundriß Büro.pdf", _pdf(), "application/pdf"),
+        "attachment-2": ("lamp.png", _picture(), "image/png"),
+    }
+
+
+def _reply_fields(parent: str) -> dict[str, str]:
+    message_id = f"<{secrets.token_hex(12)}@mx.example.net>"
+    headers = _headers(message_id, f"Re: {SUBJECT}")
+    headers += [["In-Reply-To", parent], ["References", parent]]
+    return _fields(headers, REPLY)
+
+
+def _headers(message_id: str, subject: str) -> list[list[str]]:
+    """The mail's headers as Mailgun lists them, its own verdicts among them."""
+    return [
+        ["X-Mailgun-Spf", "Pass"],
+        ["X-Mailgun-Dkim-Check-Result", "Pass"],
+        ["Received", "from mx.example.net (mx.example.net [192.0.2.25]) by mxa"],
+        ["Message-Id", message_id],
+        ["Date", formatdate()],
+        ["From", f"Ines Marchetti <{CUSTOMER}>"],
+        ["To", RECIPIENT],
+        ["Subject", subject],
+    ]
+
+
+def _fields(headers: list[list[str]], text: str) -> dict[str, str]:
+    shown = {name: value for name, value in headers}
+    return {
+        "recipient": RECIPIENT,
+        "sender": CUSTOMER,
+        "from": shown["From"],
+        "subject": shown["Subject"],
+        **shown,
+        "body-plain": text.replace("\n", "\r\n"),
+        "stripped-text": text.replace("\n", "\r\n"),
+        "message-headers": json.dumps(headers),
+    }
+
+
+def _post_mailgun(
+    client: OdooClient, url: str, key: str, fields: dict[str, str], files: dict
+) -> None:
+    timestamp, token = str(int(time.time())), secrets.token_hex(25)
+    signed = (timestamp + token).encode()
+    signature = hmac.new(key.encode(), signed, hashlib.sha256).hexdigest()
+    proof = {"timestamp": timestamp, "token": token, "signature": signature}
+    data = {**fields, **proof}
+    _check(requests.post(url, data=data, files=files or None, timeout=60))
+
+
+# -- ImprovMX ---------------------------------------------------------------
+
+
+def _improvmx_mail() -> dict:
+    sender = {"name": "Sindre Aune", "email": "sindre.aune@example.org"}
+    recipient = {"name": None, "email": RECIPIENT}
+    message_id = f"<{secrets.token_hex(12)}@example.org>"
+    note = base64.encodebytes(b"30 pieces, brass, plug type F\r\n").decode()
+    return {
+        "headers": {
+            "Delivered-To": RECIPIENT,
+            "From": "Sindre Aune <sindre.aune@example.org>",
+            "To": RECIPIENT,
+            "Subject": OTHER_SUBJECT,
+            "Message-Id": message_id,
+            "Date": formatdate(),
+        },
+        "to": [recipient],
+        "cc": [],
+        "bcc": [],
+        "from": sender,
+        "subject": OTHER_SUBJECT,
+        "message-id": message_id,
+        "date": formatdate(),
+        "return-path": sender,
+        "timestamp": int(time.time()),
+        "text": QUESTION,
+        "html": None,
+        "inlines": [],
+        "attachments": [
+            {
+                "type": "text/plain",
+                "name": "order.txt",
+                "encoding": "base64",
+                "content": note,
+            }
+        ],
+    }
+
+
+def _post_json(client: OdooClient, url: str, body: dict) -> None:
+    _check(requests.post(url, json=body, timeout=60))
+
+
+def _check(answer: requests.Response) -> None:
+    if answer.status_code != 200:
+        text = answer.text[:200]
+        raise Failure(f"the post was answered {answer.status_code}: {text}")
+
+
+# -- waiting ----------------------------------------------------------------
+
+
+def _mails_on(client: OdooClient, lead_id: int) -> int:
+    domain = [("model", "=", "crm.lead"), ("res_id", "=", lead_id)]
+    return client.search_count("mail.message", [*domain, ("message_type", "=", "email")])
+
+
+def _lead_with(client: OdooClient, mails: int) -> int:
+    leads = client.search_read("crm.lead", [("name", "=", SUBJECT)], ["id"], limit=1)
+    found = leads and _mails_on(client, leads[0]["id"]) >= mails
+    return leads[0]["id"] if found else 0
+
+
+def _wait(what: str, client: OdooClient, condition) -> object:
+    limit = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < limit:
+        if found := condition():
+            return found
+        time.sleep(0.2)
+    states = client.search_read("mail.bridge.intake", [], ["state", "error"], limit=5)
+    raise Failure(f"{what} is not in the chatter after {WAIT_SECONDS} s: {states}")
+
+
+# -- files ------------------------------------------------------------------
+
+
+def _picture() -> bytes:
+    """A small drawing of a desk lamp."""
+    image = Image.new("RGB", (240, 200), "#f4f1ea")
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((70, 165, 170, 185), fill="#444b54")
+    pen.line((120, 170, 90, 100, 150, 60), fill="#444b54", width=7, joint="curve")
+    pen.polygon(((135, 40), (190, 75), (140, 95), (118, 62)), fill="#c9953c")
+    output = io.BytesIO()
+    image.save(output, "PNG")
+    return output.getvalue()
+
+
+def _pdf() -> bytes:
+    """A one-page floor plan."""
+    image = Image.new("RGB", (420, 300), "white")
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((20, 20, 400, 280), outline="black", width=4)
+    for left in range(40, 380, 60):
+        pen.rectangle((left, 60, left + 40, 90), outline="#336699", width=2)
+        pen.rectangle((left, 200, left + 40, 230), outline="#336699", width=2)
+    output = io.BytesIO()
+    image.save(output, "PDF")
+    return output.getvalue()
