@@ -276,7 +276,7 @@ def _repair_addresses(
     name: bytes, value: bytes, label: str, most: int
 ) -> tuple[str, str]:
     most = 1 if name in SENDER_FIELDS - {b"reply-to"} else most
-    boxes, total = _read_mailboxes(value[:MAX_READ], most)
+    boxes, total = read_mailboxes(value[:MAX_READ], most)
     kept = ", ".join(_write_mailbox(*box) for box in boxes[:most])
     note = f"The header {label} was written anew in plain form."
     if total > most:
@@ -284,8 +284,11 @@ def _repair_addresses(
     return kept, note
 
 
-def _read_mailboxes(value: bytes, most: int) -> tuple[list[tuple[str, str]], int]:
-    """Return (display name, address) pairs, and how many items the list held."""
+def read_mailboxes(value: bytes, most: int) -> tuple[list[tuple[str, str]], int]:
+    """Return (display name, address) pairs, and how many items the list held.
+
+    Reads what an attacker may have written, in linear time.
+    """
     boxes: list[tuple[str, str]] = []
     words: list[bytes] = []
     angle, comments, total = b"", 0, 0

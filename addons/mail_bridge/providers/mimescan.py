@@ -108,6 +108,14 @@ def scan(raw: bytes) -> Scan:
     return result
 
 
+def header_fields(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """Return only the header of a mail: (lower-case name, value with folding)."""
+    start = raw.find(b"\n", 0, 1000) + 1 if raw.startswith(b"From ") else 0
+    found = Scan(raw, Part(start, start, len(raw), 0))
+    _read_fields(found, found.root)
+    return [(lower, value) for lower, _, value in found.root.fields]
+
+
 def unfold(value: bytes) -> bytes:
     """Return a header value in one line."""
     if b"\n" in value:
