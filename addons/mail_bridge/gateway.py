@@ -34,6 +34,7 @@ class GatewayRun:
 
     Compared by identity: environments with equal contexts are shared per transaction.
 
+    :param author_domain: domain of the one address in From, ``""`` where it is unclear.
     :param forced: a route ``(model, res_id, values)`` a person chose; nothing is judged.
     :param released: a person released the mail from quarantine; its sender counts.
     """
@@ -43,6 +44,7 @@ class GatewayRun:
         message,
         mail: InboundMail,
         recipients: tuple[str, ...],
+        author_domain: str,
         forced: tuple | None = None,
         released: bool = False,
     ) -> None:
@@ -50,6 +52,7 @@ class GatewayRun:
         self.account = message.account_id
         self.mail = mail
         self.recipients = recipients
+        self.author_domain = author_domain
         self.forced = forced
         self.released = released
         self.posted = []
@@ -98,7 +101,7 @@ class GatewayRun:
             return []
         own = (OWN_MODEL, self.message.id)
         routes = [route for route in routes if route[:2] != own]
-        self._judge(env, values)
+        self._judge()
         if routes and self._is_hijack(env, values, routes):
             self.quarantine = True
             return []
@@ -125,11 +128,11 @@ class GatewayRun:
         routes[:] = [self._own_route(env)]
         self.routes = routes
 
-    def _judge(self, env, values: dict) -> None:
+    def _judge(self) -> None:
         """Say how far the sender is known: verified, token, unverified."""
         if self.released or self.forced:
             self.trust = "released"
-        elif is_aligned(self.mail.verdicts, _domain(values["email_from"])):
+        elif is_aligned(self.mail.verdicts, self.author_domain):
             self.trust = "verified"
         else:
             self.trust = "unverified"
@@ -230,8 +233,3 @@ class GatewayRun:
             values["author_id"] = False
         return values
 
-
-def _domain(email_from: str) -> str:
-    """Return the domain of a From value that names one address, else ``""``."""
-    address = email_normalize(email_from or "")
-    return address.rpartition("@")[2] if address else ""

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 
+import psycopg2
 from psycopg2 import errors
 
 from odoo import fields
@@ -25,6 +27,8 @@ from .providers.base import (
     utcnow,
 )
 
+
+_logger = logging.getLogger(__name__)
 
 TOO_LARGE = Answer(413, b"too large\n")
 
@@ -140,7 +144,7 @@ class Reception:
             raise Refusal(TOO_LARGE) from None
         return WebhookRequest(
             method=self.http.method,
-            path=mask_path(self.http.path),
+            path=mask_path(self.http.path).replace("\0", ""),
             headers=tuple(self.http.headers),
             body=body.data,
             remote_addr=self.http.remote_addr or "",
@@ -194,23 +198,22 @@ class Reception:
             self._notice(candidate.account, "replay", reference)
             raise Refusal(self.adapter.answers.rejected)
         if outcome == "new":
-            self.env["mail.bridge.intake"]._wake()
+            self._wake()
         return self.adapter.stored_answer(reference)
+
+    def _wake(self) -> None:
+        """Call the drains; the post stands already, and their next round finds it."""
+        try:
+            self.env["mail.bridge.intake"]._wake()
+        except psycopg2.Error:
+            self.env.cr.rollback()
+            _logger.warning("the drains could not be woken", exc_info=True)
 
     def _reduced(self, request: WebhookRequest) -> WebhookRequest:
         """Return the request as it is stored: an oversized one without its content."""
         if not request.truncated:
             return request
-        return WebhookRequest(
-            method=request.method,
-            path=request.path,
-            headers=request.headers,
-            body=self.adapter.reduce(request),
-            remote_addr=request.remote_addr,
-            received_at=request.received_at,
-            truncated=True,
-            size=request.size,
-        )
+        return replace(request, body=self.adapter.reduce(request))
 
     def _insert(
         self, request: WebhookRequest, candidate: Candidate, key: str, content: str

@@ -121,7 +121,7 @@ class MailBridgeIntake(models.Model):
                 request.method,
                 request.path,
                 self._storable_headers(request.headers, secrets),
-                request.content_type[:200],
+                request.content_type.replace("\0", "")[:200],
                 request.remote_addr,
                 request.size,
                 request.truncated,
@@ -168,18 +168,17 @@ class MailBridgeIntake(models.Model):
         :raises PermanentError: the retention time is over.
         """
         self.ensure_one()
-        chunks, seq = [], 0
-        while True:
+        chunks = []
+        while not chunks or len(chunks[-1]) == CHUNK_BYTES:
             self.env.cr.execute(
                 """SELECT data FROM mail_bridge_intake_body
                     WHERE intake_id = %s AND part = %s AND seq = %s""",
-                (self.id, part, seq),
+                (self.id, part, len(chunks)),
             )
             row = self.env.cr.fetchone()
             if not row:
                 break
             chunks.append(bytes(row[0]))
-            seq += 1
         if not chunks:
             raise PermanentError("the body was deleted after its retention time")
         return b"".join(chunks) if len(chunks) > 1 else chunks[0]
@@ -349,6 +348,7 @@ class MailBridgeIntake(models.Model):
         old = self.search(
             [("state", "=", "done"), ("received_at", "<", horizon)], limit=batch
         )
+        self.env["mail.bridge.served"]._forget_before(horizon, batch)
         full = len(ids) == batch or len(old) == batch
         old.message_ids.unlink()
         old.unlink()

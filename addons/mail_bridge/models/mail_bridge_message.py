@@ -11,6 +11,7 @@ from odoo.tools import email_split
 from odoo.tools.mail import decode_message_header
 
 from ..gateway import CONTEXT_KEY, GatewayRun
+from ..providers.authentication import from_domain
 from ..providers.base import digest
 from ..providers.repair import make_safe
 
@@ -230,7 +231,12 @@ class MailBridgeMessage(models.Model):
         self.ensure_one()
         envelope = self._own_recipients(mail) if mail.envelope_recipients else ()
         run = GatewayRun(
-            self, mail, tuple(envelope), forced=forced, released=released
+            self,
+            mail,
+            tuple(envelope),
+            from_domain(mime),
+            forced=forced,
+            released=released,
         )
         gateway = self.env["mail.thread"].with_context(
             **GATEWAY_CONTEXT, **{CONTEXT_KEY: run}

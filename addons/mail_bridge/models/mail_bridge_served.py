@@ -49,3 +49,8 @@ class MailBridgeServed(models.Model):
         if owner == taken_by:
             return "fresh"  # held back before it was posted; now released
         return "served" if stored == fingerprint else "other_content"
+
+    @api.model
+    def _forget_before(self, horizon, batch):
+        """Delete what is older than any message that could be posted again."""
+        self.search([("served_at", "<", horizon)], limit=batch).unlink()

@@ -1,0 +1,226 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from urllib.parse import urlsplit
+
+import requests
+
+from odoo import api, fields, models
+from odoo.tools import config
+
+from odoo.addons.mail_bridge_guard.redaction import mask_path
+
+from .mail_bridge_account import ADMIN
+from .res_config_settings import guard_is_loaded
+
+#: How long the account waits for its own address to answer, seconds.
+SAMPLE_TIMEOUT = (3, 15)
+
+
+class MailBridgeAccount(models.Model):
+    """Setting an account up: what is done, what is missing, and a mail to try it."""
+
+    _inherit = "mail.bridge.account"
+
+    is_installed = fields.Boolean(compute="_compute_is_installed")
+    key_problem = fields.Char(compute="_compute_key_problem", groups=ADMIN)
+    checklist = fields.Json(compute="_compute_checklist", groups=ADMIN)
+
+    @api.depends("module_id", "module_state", "code")
+    def _compute_is_installed(self):
+        for account in self:
+            module_state = account.sudo().module_state
+            account.is_installed = account.code != "none" or module_state == "installed"
+
+    def _compute_key_problem(self):
+        self.key_problem = self.env["mail.bridge.secret"]._is_ready()
+
+    @api.depends("state", "code", "require_token", "allowed_networks")
+    def _compute_checklist(self):
+        for account in self:
+            adapter = account._adapter()
+            account.checklist = (
+                [*account._setup_steps(adapter), *account._traffic_steps()]
+                if adapter and account.id
+                else []
+            )
+
+    def _setup_steps(self, adapter):
+        """Return the steps before a mail can come (dicts of state, label, hint)."""
+        missing = self._missing_authentication(adapter)
+        keys = self.key_problem
+        crons = self.env["ir.cron"].sudo().browse(
+            self.env["mail.bridge.intake"]._drain_crons()
+        )
+        drains = bool(config["max_cron_threads"]) and any(crons.mapped("active"))
+        address, why_not = self._public_address()
+        return [
+            _step(not missing, self.env._("Posts can be authenticated"), missing),
+            _step(
+                not keys,
+                self.env._("This server reads the credentials"),
+                keys
+                and self.env._(
+                    "%(why)s. Give it the key ring in MAIL_BRIDGE_KEYS.", why=keys
+                ),
+                fault=True,
+            ),
+            _step(
+                guard_is_loaded(),
+                self.env._("The guard is loaded server-wide"),
+                self.env._(
+                    "Add mail_bridge_guard to server_wide_modules in odoo.conf and "
+                    "restart; without it mail may be lost while the database is away."
+                ),
+                fault=True,
+            ),
+            _step(
+                drains,
+                self.env._("Scheduled actions process the mail"),
+                self.env._(
+                    "Set max_cron_threads (4 or more) in odoo.conf and keep the "
+                    "scheduled action 'Mail Bridge: process intake' active."
+                ),
+                fault=True,
+            ),
+            _step(address, self.env._("Providers can reach the address"), why_not),
+            _step(
+                self.state != "disabled",
+                self.env._("The account is switched on"),
+                self.env._("Press Enable, or Test Mode to keep mails in the Inbox."),
+            ),
+        ]
+
+    def _traffic_steps(self):
+        """Return the steps that mails themselves tick off."""
+        routed = self.env["mail.bridge.message"].search_count(
+            [("account_id", "=", self.id), ("state", "=", "routed")], limit=1
+        )
+        return [
+            _step(
+                self.last_post_date,
+                self.env._("A first post came in"),
+                self.env._(
+                    "Enter the address (tab Receiving) at the provider, or send a "
+                    "test mail."
+                ),
+            ),
+            _step(
+                routed,
+                self.env._("A mail found its record"),
+                self.env._("Send a mail to an address that has an alias in Odoo."),
+            ),
+            _step(
+                not self.open_notice_count,
+                self.env._("No open notices"),
+                self.env._("Open the notices and mark them when dealt with."),
+                fault=True,
+            ),
+        ]
+
+    def _public_address(self):
+        """Return whether providers may reach us, and what speaks against it."""
+        url = urlsplit(self.get_base_url())
+        host = url.hostname or ""
+        if host == "localhost" or host.endswith(".localhost") or host.startswith("127."):
+            return False, self.env._(
+                "web.base.url is %(url)s, which only this machine can reach.",
+                url=self.get_base_url(),
+            )
+        if url.scheme != "https":
+            return False, self.env._(
+                "web.base.url is not https: the mails travel readable for others."
+            )
+        return True, ""
+
+    # --- Actions ---
+
+    @api.model
+    def health_warnings(self):
+        """Return what threatens mail on this server (dicts of title and text).
+
+        Only administrators can do something about it; others get an empty list.
+        """
+        if not self.env.user.has_group(ADMIN):
+            return []
+        warnings = []
+        if not guard_is_loaded():
+            warnings.append(
+                {
+                    "title": self.env._("Mail Bridge Guard is not loaded server-wide."),
+                    "text": self.env._(
+                        "While the database is away some providers drop mail for good. "
+                        "Set server_wide_modules = base,web,mail_bridge_guard in "
+                        "odoo.conf and restart."
+                    ),
+                }
+            )
+        if problem := self.env["mail.bridge.secret"]._is_ready():
+            warnings.append(
+                {
+                    "title": self.env._("Credentials cannot be read."),
+                    "text": self.env._(
+                        "%(why)s. Mail is answered with 'try again later'.", why=problem
+                    ),
+                }
+            )
+        return warnings
+
+    def action_view_problems(self):
+        """Open the posts of this account that could not be processed."""
+        action = self.action_view_intakes()
+        action["context"] = {"search_default_problems": 1}
+        return action
+
+    def action_test_connection(self):
+        """Open the wizard that sends a test mail through the real address."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Send a Test Mail"),
+            "res_model": "mail.bridge.test.wizard",
+            "view_mode": "form",
+            "target": "new",
+            "context": {"default_account_id": self.id},
+        }
+
+    # --- Business ---
+
+    def _post_sample(self, sample):
+        """Post a sample to the account's own address, as its provider would.
+
+        :param sample: ``providers.base.SamplePost``.
+        :return: the response; the local port serves where ``web.base.url`` does not.
+        :raises requests.RequestException: nobody answers at either.
+        """
+        self.ensure_one()
+        path = self.sudo()._webhook_path()
+        public = self.get_base_url()
+        local = f"http://127.0.0.1:{config['http_port']}"
+        headers = dict(sample.headers)
+        try:
+            return self._post(public + path, sample.body, headers)
+        except requests.RequestException:
+            headers["Host"] = urlsplit(public).netloc
+            return self._post(local + path, sample.body, headers)
+
+    @api.model
+    def _post(self, url, body, headers):
+        try:
+            return requests.post(
+                url,
+                data=body,
+                headers=headers,
+                timeout=SAMPLE_TIMEOUT,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # the address is a credential; so is the exception that names it
+            raise type(error)(mask_path(str(error))) from None
+
+
+def _step(done, label, hint, fault=False):
+    """Return one line of the checklist; the hint only where something is to do."""
+    if done:
+        return {"state": "done", "label": label}
+    state = "fault" if fault else "todo"
+    return {"state": state, "label": label, "hint": hint or ""}

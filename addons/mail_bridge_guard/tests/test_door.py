@@ -1,0 +1,103 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import io
+import logging
+
+from odoo.http import root
+from odoo.tests import TransactionCase, tagged
+
+from ..answers import TRY_AGAIN_STATUS, try_again_status
+from ..door import BodyTooLarge, Exchange
+from ..redaction import TokenMask, mask_path
+
+TOKEN = "A" * 32
+
+
+@tagged("post_install", "-at_install")
+class TestWsgi(TransactionCase):
+    """The wrapped WSGI application, without a server."""
+
+    def call(self, path, app=root, method="POST"):
+        answered = []
+        environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "HTTP_HOST": "no-database.example",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": io.StringIO(),
+            "REMOTE_ADDR": "127.0.0.1",
+        }
+        body = app(environ, lambda status, headers, *rest: answered.extend((status, headers)))
+        return answered[0], dict(answered[1]), b"".join(body)
+
+    def test_application_is_wrapped_once(self):
+        self.assertTrue(type(root).__call__._mailgate_guarded)
+        wrapped = type(root).__call__.__wrapped__
+        self.assertFalse(getattr(wrapped, "_mailgate_guarded", False))
+
+    def test_path_that_nobody_serves_is_tried_again(self):
+        for provider in (*TRY_AGAIN_STATUS, "other"):
+            status, headers, body = self.call(f"/mailgate/{provider}/x/y/z")
+            self.assertEqual(int(status[:3]), try_again_status(f"/mailgate/{provider}/"))
+            self.assertIn("Retry-After", headers)
+            self.assertNotIn(b"<", body)
+
+    def test_other_paths_keep_their_404(self):
+        status, _headers, _body = self.call("/nothing/here", method="GET")
+        self.assertEqual(status[:3], "404")
+
+
+@tagged("post_install", "-at_install")
+class TestExchange(TransactionCase):
+    def exchange(self, body, length=None):
+        environ = {"wsgi.input": io.BytesIO(body)}
+        environ["CONTENT_LENGTH"] = str(len(body) if length is None else length)
+        return Exchange(environ)
+
+    def test_small_body_is_read_whole(self):
+        body = self.exchange(b"x" * 100).read_body(100, 400)
+        self.assertEqual((body.data, body.size, body.oversized), (b"x" * 100, 100, False))
+
+    def test_oversized_body_is_mapped(self):
+        body = self.exchange(b"y" * 250_000).read_body(100, 400_000)
+        self.assertTrue(body.oversized)
+        self.assertEqual((body.size, bytes(body.data)), (250_000, b"y" * 250_000))
+
+    def test_announced_beyond_the_ceiling_is_not_read(self):
+        exchange = self.exchange(b"", length=401)
+        with self.assertRaises(BodyTooLarge):
+            exchange.read_body(100, 400)
+
+    def test_sent_beyond_the_ceiling_stops(self):
+        exchange = self.exchange(b"z" * 500)
+        exchange.environ.pop("CONTENT_LENGTH")
+        exchange.environ["wsgi.input_terminated"] = True
+        with self.assertRaises(BodyTooLarge):
+            exchange.read_body(100, 400)
+
+    def test_truncated_chunked_and_empty_bodies(self):
+        self.assertEqual(self.exchange(b"").read_body(100, 400).data, b"")
+        chunked = self.exchange(b"abc")
+        chunked.environ.pop("CONTENT_LENGTH")
+        chunked.environ["wsgi.input_terminated"] = True
+        self.assertEqual(chunked.read_body(100, 400).data, b"abc")
+
+
+@tagged("post_install", "-at_install")
+class TestRedaction(TransactionCase):
+    def test_token_is_masked_in_a_path(self):
+        self.assertEqual(
+            mask_path(f"POST /mailgate/raw/{TOKEN}/mime HTTP/1.1"),
+            "POST /mailgate/raw/***/mime HTTP/1.1",
+        )
+        self.assertEqual(mask_path("/mailgate/mailgun/mime"), "/mailgate/mailgun/mime")
+
+    def test_request_line_in_the_log_is_masked(self):
+        record = logging.LogRecord(
+            "werkzeug", logging.INFO, "", 0, "%s %s", ("POST", f"/mailgate/raw/{TOKEN}"), None
+        )
+        self.assertTrue(TokenMask().filter(record))
+        self.assertNotIn(TOKEN, record.getMessage())
