@@ -25,6 +25,10 @@
         "views/res_config_settings_views.xml",
         "views/mail_bridge_menus.xml",
         "wizards/mail_bridge_route_wizard_views.xml",
+        "wizards/mail_bridge_test_wizard_views.xml",
     ],
+    "assets": {
+        "web.assets_backend": ["mail_bridge/static/src/**/*"],
+    },
     "application": True,
 }

@@ -12,7 +12,7 @@ class MailBridgeAccount(models.Model):
         selection_add=[("improvmx", "ImprovMX")], ondelete={"improvmx": "set default"}
     )
     improvmx_api_key = fields.Char(
-        string="API Key",
+        string="ImprovMX API Key",
         secret=True,
         compute="_compute_secrets",
         inverse="_inverse_secrets",

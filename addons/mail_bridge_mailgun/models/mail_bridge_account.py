@@ -21,7 +21,7 @@ class MailBridgeAccount(models.Model):
         help="Mailgun: Sending, Webhooks, HTTP webhook signing key. Not the API key.",
     )
     mailgun_api_key = fields.Char(
-        string="API Key",
+        string="Mailgun API Key",
         secret=True,
         compute="_compute_secrets",
         inverse="_inverse_secrets",
