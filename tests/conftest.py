@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.support.bridge import Bridge
 from tests.support.chromium import chromium, sign_in
-from tools.client import OdooClient
 from tests.support.logs import ServerLog
 from tests.support.shell import run_in_odoo
 from tools import database as databases
+from tools.client import OdooClient
 from tools.odoo_source import Odoo, find_odoo
 from tools.paths import RUN
 from tools.postgres import Connection, EmbeddedPostgres, given_connection
@@ -100,6 +101,16 @@ def server_log() -> Iterator[ServerLog]:
 def client(server: OdooServer, database: str) -> OdooClient:
     """The administrator, signed in."""
     return OdooClient(server.base_url, database)
+
+
+@pytest.fixture
+def bridge(
+    server: OdooServer, database: str, connection: Connection
+) -> Iterator[Bridge]:
+    """The suite in the module's database: accounts, aliases, what became of mails."""
+    made = Bridge(server, database, connection).prepare()
+    yield made
+    made.close()
 
 
 @pytest.fixture

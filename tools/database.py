@@ -162,8 +162,8 @@ def clone(
     odoo: Odoo, connection: Connection, name: str, modules: list[str] | None = None
 ) -> str:
     """A fresh database `name` with crm and the suite in it (or MODULE=, `modules`)."""
-    chosen = os.environ.get("MODULE", "").split(",") if not modules else modules
-    wanted = [module for module in chosen if module] or ["crm", *suite_addons()]
+    named = [module for module in os.environ.get("MODULE", "").split(",") if module]
+    wanted = modules or named or ["crm", *suite_addons()]
     source = template(odoo, connection, wanted)
     drop(connection, name)
     create(connection, name, source)

@@ -119,13 +119,14 @@ def _account(client: OdooClient, code: str, **values: object) -> str:
     """An enabled account of the provider; the address it is posted to."""
     own = [("code", "=", code), ("name", "=", ACCOUNTS[code])]
     found = client.search_read("mail.bridge.account", own, ["id"])
-    values["state"] = "enabled"
     if found:
         account_id = found[0]["id"]
-        client.write("mail.bridge.account", account_id, **values)
     else:
-        values.update(code=code, name=ACCOUNTS[code])
-        account_id = client.create("mail.bridge.account", **values)
+        new = {"code": code, "name": ACCOUNTS[code]}
+        account_id = client.create("mail.bridge.account", **new)
+    if values:
+        client.write("mail.bridge.account", account_id, **values)
+    client.write("mail.bridge.account", account_id, state="enabled")
     fields = client.call("mail.bridge.account", "read", [account_id], ["webhook_url"])
     path = fields[0]["webhook_url"].partition("/mailgate/")[2]
     return f"{client.base_url}/mailgate/{path}"
@@ -135,7 +136,7 @@ def _account(client: OdooClient, code: str, **values: object) -> str:
 
 
 def _lead_fields(message_id: str) -> dict[str, str]:
-    headers = [*_headers(message_id, SUBJECT), ["Mime-Version", "1.0"]]
+    headers = [*_headers(message_id, SUBJECT), ("Mime-Version", "1.0")]
     inline = {"<lamp@example.net>": "attachment-2"}
     return {
         **_fields(headers, TEXT),
@@ -156,26 +157,26 @@ def _lead_files() -> dict[str, tuple[str, bytes, str]]:
 def _reply_fields(parent: str) -> dict[str, str]:
     message_id = f"<{secrets.token_hex(12)}@mx.example.net>"
     headers = _headers(message_id, f"Re: {SUBJECT}")
-    headers += [["In-Reply-To", parent], ["References", parent]]
+    headers += [("In-Reply-To", parent), ("References", parent)]
     return _fields(headers, REPLY)
 
 
-def _headers(message_id: str, subject: str) -> list[list[str]]:
+def _headers(message_id: str, subject: str) -> list[tuple[str, str]]:
     """The mail's headers as Mailgun lists them, its own verdicts among them."""
     return [
-        ["X-Mailgun-Spf", "Pass"],
-        ["X-Mailgun-Dkim-Check-Result", "Pass"],
-        ["Received", "from mx.example.net (mx.example.net [192.0.2.25]) by mxa"],
-        ["Message-Id", message_id],
-        ["Date", formatdate()],
-        ["From", f"Ines Marchetti <{CUSTOMER}>"],
-        ["To", RECIPIENT],
-        ["Subject", subject],
+        ("X-Mailgun-Spf", "Pass"),
+        ("X-Mailgun-Dkim-Check-Result", "Pass"),
+        ("Received", "from mx.example.net (mx.example.net [192.0.2.25]) by mxa"),
+        ("Message-Id", message_id),
+        ("Date", formatdate()),
+        ("From", f"Ines Marchetti <{CUSTOMER}>"),
+        ("To", RECIPIENT),
+        ("Subject", subject),
     ]
 
 
-def _fields(headers: list[list[str]], text: str) -> dict[str, str]:
-    shown = {name: value for name, value in headers}
+def _fields(headers: list[tuple[str, str]], text: str) -> dict[str, str]:
+    shown = dict(headers)
     return {
         "recipient": RECIPIENT,
         "sender": CUSTOMER,
@@ -254,7 +255,9 @@ def _check(answer: requests.Response) -> None:
 
 def _mails_on(client: OdooClient, lead_id: int) -> int:
     domain = [("model", "=", "crm.lead"), ("res_id", "=", lead_id)]
-    return client.search_count("mail.message", [*domain, ("message_type", "=", "email")])
+    return client.search_count(
+        "mail.message", [*domain, ("message_type", "=", "email")]
+    )
 
 
 def _lead_with(client: OdooClient, mails: int) -> int:
@@ -269,7 +272,7 @@ def _wait(what: str, client: OdooClient, condition) -> object:
         if found := condition():
             return found
         time.sleep(0.2)
-    states = client.search_read("mail.bridge.intake", [], ["state", "error"], limit=5)
+    states = client.search_read("mail.bridge.intake", [], ("state", "error"), limit=5)
     raise Failure(f"{what} is not in the chatter after {WAIT_SECONDS} s: {states}")
 
 

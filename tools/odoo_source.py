@@ -60,7 +60,11 @@ class Odoo:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that starts this Odoo."""
-        return [str(venv_python()), str(ROOT / "tools" / "bin" / "odoo-bin"), *arguments]
+        return [
+            str(venv_python()),
+            str(ROOT / "tools" / "bin" / "odoo-bin"),
+            *arguments,
+        ]
 
     @property
     def installs_demo_by_default(self) -> bool:

@@ -1,5 +1,6 @@
 """Processes by id, read from /proc: alive, whose child, gone."""
 
+import contextlib
 import os
 import signal
 import time
@@ -43,10 +44,8 @@ def alive(pid: int) -> bool:
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
     """Send a signal; a process that is gone already is fine."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def wait_gone(pids: list[int], seconds: float) -> bool:

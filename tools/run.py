@@ -61,9 +61,7 @@ def _prepare_database(odoo: Odoo, connection: Connection, name: str) -> bool:
     return True
 
 
-def _install(
-    odoo: Odoo, connection: Connection, name: str, modules: list[str]
-) -> None:
+def _install(odoo: Odoo, connection: Connection, name: str, modules: list[str]) -> None:
     making = FOLDER / f"{name}.making"
     making.touch()
     database.drop(connection, name)
