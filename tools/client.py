@@ -61,4 +61,4 @@ class OdooClient:
         if "error" in result:
             data = result["error"].get("data") or {}
             raise OdooError(f"{data.get('name')}: {data.get('message')}")
-        return result["result"]
+        return result.get("result")  # left out where the method returns None
