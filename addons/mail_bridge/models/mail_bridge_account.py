@@ -17,6 +17,13 @@ from ..providers import registry
 from ..providers.base import AccountFacts
 
 ADMIN = "mail_bridge.group_administrator"
+#: What decides whether an address is one of ours.
+INSIDE_FIELDS = {
+    "mail.alias.domain": ["name"],
+    "res.partner": ["email_normalized"],
+    "res.users": ["partner_id", "active"],
+    "res.company": ["partner_id"],
+}
 
 
 class MailBridgeAccount(models.Model):
@@ -428,19 +435,20 @@ class MailBridgeAccount(models.Model):
 
         :param address: normalized.
         """
-        domain = address.rpartition("@")[2]
-        questions = (
-            ("mail.alias.domain", [("name", "=", domain)]),
-            (
-                "res.partner",
-                [("email_normalized", "=", address), ("user_ids", "!=", False)],
-            ),
-            ("res.company", [("partner_id.email_normalized", "=", address)]),
+        for model, names in INSIDE_FIELDS.items():
+            self.env[model].flush_model(names)
+        self.env.cr.execute(
+            """SELECT 1 FROM mail_alias_domain WHERE name = %(domain)s
+                UNION ALL
+               SELECT 1 FROM res_partner p JOIN res_users u ON u.partner_id = p.id
+                WHERE p.email_normalized = %(address)s AND u.active
+                UNION ALL
+               SELECT 1 FROM res_partner p JOIN res_company c ON c.partner_id = p.id
+                WHERE p.email_normalized = %(address)s
+                LIMIT 1""",
+            {"domain": address.rpartition("@")[2], "address": address},
         )
-        return any(
-            self.env[model].sudo().search_count(domain, limit=1)
-            for model, domain in questions
-        )
+        return bool(self.env.cr.fetchone())
 
     @api.model
     def _reply_token_key(self):

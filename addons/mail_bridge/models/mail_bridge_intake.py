@@ -229,58 +229,50 @@ class MailBridgeIntake(models.Model):
     @api.model
     def _work(self, row_id, attempt):
         intake = self._hold(row_id, attempt)
-        if not intake:
-            return
         account = intake.account_id
         adapter = registry.get(account.code)
         if not adapter:
             raise TemporaryError(f"the addon of provider {account.code} is not loaded")
         request, facts = intake._request(), account._facts()
-        if wanted := intake._wanted(adapter, request, facts):
-            intake._fetch(wanted, attempt)
-            intake = self._hold(row_id, attempt)
-        mails = list(adapter.parse(request, intake._fetched(), facts))
+        fetched = {}
+        if asked := adapter.missing(request, facts):
+            fetched = intake._fetch(asked, attempt)
+        mails = list(adapter.parse(request, fetched, facts))
         if account.check_dkim and any(map(needs_dkim_check, mails)):
             # DNS may take seconds: never inside the transaction
             self.env.cr.rollback()
             mails = [with_dkim_verdict(mail) for mail in mails]
-            intake = self._hold(row_id, attempt)
-        if intake:
-            intake._deliver(mails)
+            self._hold(row_id, attempt)
+        intake._deliver(mails)
 
-    def _wanted(self, adapter, request, facts):
-        """Return what must still be fetched before the intake can be parsed."""
-        stored = self._fetched_parts()
-        return [
-            wanted
-            for wanted in adapter.missing(request, facts)
-            if wanted.name not in stored
-        ]
+    def _fetch(self, asked, attempt):
+        """Return what a post only points to, by name; fetch what is not here yet.
 
-    def _fetch(self, wanted, attempt):
-        """Fetch content between two transactions and store it for every later try.
-
-        What is not required and cannot be had is stored empty, so that nobody asks
-        again and the adapter goes on without it.
+        Fetching happens between two transactions, and its result is stored for every
+        later try. What is not required and cannot be had is stored empty, so that
+        nobody asks again and the adapter goes on without it.
         """
-        self.env.cr.rollback()
-        contents = []
-        for request in wanted:
-            try:
-                contents.append(fetch(request))
-            except (TemporaryError, PermanentError):
-                if request.required:
-                    raise
-                contents.append(b"")
-        intake = self._hold(self.id, attempt)
-        if not intake:
-            return
-        first = 1 + max(intake._fetched_parts().values(), default=BODY_PART)
-        for part, (request, content) in enumerate(
-            zip(wanted, contents, strict=True), start=first
-        ):
-            self._write_part(intake.id, part, request.name, content)
-        self.env.cr.commit()
+        stored = self._fetched_parts()
+        if wanted := [request for request in asked if request.name not in stored]:
+            self.env.cr.rollback()
+            contents = [self._fetch_one(request) for request in wanted]
+            self._hold(self.id, attempt)
+            first = 1 + max(stored.values(), default=BODY_PART)
+            for part, request in enumerate(wanted, start=first):
+                content = contents[part - first]
+                self._write_part(self.id, part, request.name, content)
+            self.env.cr.commit()
+            self._hold(self.id, attempt)
+        return self._fetched()
+
+    @api.model
+    def _fetch_one(self, request):
+        try:
+            return fetch(request)
+        except (TemporaryError, PermanentError):
+            if request.required:
+                raise
+            return b""
 
     def _fetched(self):
         """Return the fetched content by name, without what could not be had."""

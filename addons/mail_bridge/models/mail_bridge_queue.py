@@ -33,6 +33,10 @@ CONFLICTS = (
 WORKER = f"{socket.gethostname()}:{os.getpid()}"[:60]
 
 
+class Overtaken(Exception):
+    """A row belongs to somebody else by now."""
+
+
 class MailBridgeQueue(models.AbstractModel):
     """Rows that wait for work, shared by any number of drains on any number of hosts.
 
@@ -147,6 +151,8 @@ class MailBridgeQueue(models.AbstractModel):
                 self.env.flush_all()
                 cr.commit()
                 return None
+            except Overtaken:
+                return self._forget()
             except CONFLICTS as error:
                 self._forget()
                 if not conflicts_left:
@@ -174,14 +180,19 @@ class MailBridgeQueue(models.AbstractModel):
 
     @api.model
     def _hold(self, row_id, attempt):
-        """Lock a claimed row; an empty recordset where another drain has taken over."""
+        """Lock a claimed row for the rest of the transaction and return it.
+
+        :raises Overtaken: it is done, or another drain has claimed it since.
+        """
         self.env.cr.execute(
             f"""SELECT id FROM {self._table}
                  WHERE id = %s AND attempts = %s AND state IN ('pending', 'failed')
                    FOR UPDATE SKIP LOCKED""",
             (row_id, attempt),
         )
-        return self.browse(row_id) if self.env.cr.fetchone() else self.browse()
+        if not self.env.cr.fetchone():
+            raise Overtaken(row_id)
+        return self.browse(row_id)
 
     def _set_done(self):
         self.write({"state": "done", "error": False, "done_at": fields.Datetime.now()})
@@ -192,10 +203,12 @@ class MailBridgeQueue(models.AbstractModel):
 
         :param keep: keep the error of the try before.
         """
-        if row := self._hold(row_id, attempt):
-            self._write_failure(row, attempt, error, keep)
+        try:
+            self._write_failure(self._hold(row_id, attempt), attempt, error, keep)
+        except Overtaken:
+            return self._forget()
         self.env.flush_all()
-        self.env.cr.commit()
+        return self.env.cr.commit()
 
     @api.model
     def _write_failure(self, row, attempt, error, keep=False):

@@ -7,6 +7,7 @@ from odoo.tests import tagged
 
 from ..const import BACKOFF_MINUTES, MAX_TRIES
 from ..exceptions import PermanentError, TemporaryError
+from ..models.mail_bridge_queue import Overtaken
 from ..providers.base import WebhookRequest, utcnow
 from .common import BridgeCase
 
@@ -82,14 +83,16 @@ class TestIntake(BridgeCase):
 
     def test_fenced_out_try_cannot_hold_the_row(self):
         intake = self.claimed(attempt=2)
-        self.assertFalse(intake._hold(intake.id, 1))
+        with self.assertRaises(Overtaken):
+            intake._hold(intake.id, 1)
         self.assertEqual(intake._hold(intake.id, 2), intake)
 
     def test_done_row_cannot_be_held_again(self):
         intake = self.claimed()
         intake._set_done()
         self.env.flush_all()
-        self.assertFalse(intake._hold(intake.id, 1))
+        with self.assertRaises(Overtaken):
+            intake._hold(intake.id, 1)
 
     def fail(self, intake, error, attempt=1):
         """Write a failed try down, without the commit that ends it."""
