@@ -1,0 +1,303 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The one way out: fetch what a provider's post only points to.
+
+The URL came from outside, so it is a request forgery until proven otherwise
+(facts/security.md §1.2 "SSRF"): https to one of the provider's own hosts, the name
+resolved once, every address public, the connection made to that very address, no
+redirect, no proxy, a cap on time and size. Credentials go to that host alone, and no
+error text holds more of a URL than its host.
+
+For tests against a server on this machine, ``MAIL_BRIDGE_ALLOW_LOOPBACK_FETCH=1`` in
+the environment admits loopback addresses, there also plain http and any port; the
+host must still be one of ``FetchRequest.hosts``. Nothing else is loosened by it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import ipaddress
+import os
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from functools import cache
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from urllib.parse import SplitResult, urlsplit
+
+import certifi
+
+from ..exceptions import PermanentError, TemporaryError
+from .base import FetchRequest
+
+LOOPBACK_VARIABLE = "MAIL_BRIDGE_ALLOW_LOOPBACK_FETCH"
+#: Seconds to connect, and to wait for the next bytes.
+TIMEOUT = (10.0, 30.0)
+#: Seconds for the whole answer: a peer may send a byte every 29 seconds.
+TOTAL_TIMEOUT = 300.0
+MAX_RETRY_AFTER = 24 * 3600.0
+MAX_URL = 4000
+MAX_ADDRESSES = 3
+_CHUNK = 64 * 1024
+_PLAIN_URL = re.compile(r"[!-~]+")
+_AGAIN = frozenset(
+    (
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    )
+)
+
+#: Returns the addresses of a host name and port; raises ``OSError``.
+Resolver = Callable[[str, int], list[str]]
+
+
+@dataclass(frozen=True)
+class _Target:
+    scheme: str
+    host: str
+    port: int
+    path: str
+    address: str
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, as the system resolves it."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+
+def fetch(
+    request: FetchRequest,
+    *,
+    timeout: tuple[float, float] = TIMEOUT,
+    resolver: Resolver = resolve,
+) -> bytes:
+    """Return the body that the URL of a request gives.
+
+    A host in ``request.hosts`` is meant exactly; one with a dot in front
+    (``.provider.example``) stands for every host below it.
+
+    :param timeout: seconds to connect, and between two arrivals of bytes.
+    :raises TemporaryError: no connection, a timeout, 408, 425, 429 (with its
+        Retry-After), 5xx, an answer cut short.
+    :raises PermanentError: a URL that is not allowed, a redirect, any other status,
+        more than ``request.max_bytes``.
+    """
+    url = _checked_url(request)
+    failure = TemporaryError(f"{url.hostname}: there is no such name")
+    for target in _targets(url, resolver):
+        try:
+            sock = socket.create_connection((target.address, target.port), timeout[0])
+        except OSError as error:
+            problem = type(error).__name__
+            failure = TemporaryError(f"{target.host}: no connection ({problem})")
+            continue
+        with sock:
+            return _talk(target, request, sock, timeout)
+    raise failure
+
+
+def host_matches(host: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a host is one of those allowed: exactly, or below one with a dot."""
+    host = host.lower()
+    return any(
+        host.endswith(entry.lower()) and len(host) > len(entry)
+        if entry.startswith(".")
+        else host == entry.lower()
+        for entry in allowed
+    )
+
+
+def _loopback_allowed() -> bool:
+    return os.environ.get(LOOPBACK_VARIABLE) == "1"
+
+
+def _checked_url(request: FetchRequest) -> SplitResult:
+    """Return the URL in pieces, or raise without quoting it."""
+    text = request.url
+    if len(text) > MAX_URL or not _PLAIN_URL.fullmatch(text) or "\\" in text:
+        raise PermanentError("the URL to fetch is malformed")
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise PermanentError("the URL to fetch is malformed") from None
+    if not url.hostname or not host_matches(url.hostname, request.hosts):
+        raise PermanentError("the URL to fetch is not at a host of the provider")
+    if url.username is not None or url.password is not None:
+        raise PermanentError(f"{url.hostname}: the URL holds credentials")
+    plain = url.scheme == "http" or port not in (None, 443)
+    if url.scheme not in ("https", "http") or (plain and not _loopback_allowed()):
+        raise PermanentError(f"{url.hostname}: only https on its own port is fetched")
+    return url
+
+
+def _targets(url: SplitResult, resolver: Resolver) -> Iterator[_Target]:
+    """Yield the addresses to try; the name is resolved once, all must be allowed."""
+    host, plain = url.hostname or "", url.scheme == "http"
+    port = url.port or (80 if plain else 443)
+    try:
+        addresses = [ipaddress.ip_address(item) for item in resolver(host, port)]
+    except (OSError, UnicodeError, ValueError):
+        raise TemporaryError(f"{host}: the name could not be resolved") from None
+    loopback = bool(addresses) and all(item.is_loopback for item in addresses)
+    if loopback and _loopback_allowed():
+        pass
+    elif plain or port != 443 or not all(map(_is_public, addresses)):
+        raise PermanentError(f"{host}: the address is not a public one")
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    for address in addresses[:MAX_ADDRESSES]:
+        yield _Target(url.scheme, host, port, path, str(address))
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is reachable by everybody, and hides no other one."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return _is_public(address.ipv4_mapped)
+        if address.sixtofour or address.teredo:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+class _Wire:
+    """A socket as ``http.client`` needs it, with an end to all waiting."""
+
+    def __init__(self, sock: socket.socket, wait: float) -> None:
+        self._sock = sock
+        self._wait = wait
+        self._end = time.monotonic() + TOTAL_TIMEOUT
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Incoming(self._receive))
+
+    def close(self) -> None:
+        """Leave the socket open: ``http.client`` calls this before it has read."""
+
+    def _receive(self, buffer: memoryview) -> int:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(min(left, self._wait))
+        return self._sock.recv_into(buffer)
+
+
+class _Incoming(io.RawIOBase):
+    def __init__(self, receive: Callable[[memoryview], int]) -> None:
+        self._receive = receive
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        return self._receive(buffer)
+
+
+def _talk(
+    target: _Target,
+    request: FetchRequest,
+    sock: socket.socket,
+    timeout: tuple[float, float],
+) -> bytes:
+    """Ask over a connection to the right address; the name is greeted and checked."""
+    try:
+        if target.scheme == "https":
+            bundle = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+            sock = _tls(bundle).wrap_socket(sock, server_hostname=target.host)
+        connection = HTTPConnection(target.host, target.port)
+        connection.sock = _Wire(sock, timeout[1])
+        connection.request("GET", target.path, headers=_headers(target, request))
+        with connection.getresponse() as response:
+            _check_answer(target, response)
+            return _read(target, response, request.max_bytes)
+    except (OSError, HTTPException) as error:
+        problem = type(error).__name__
+        raise TemporaryError(f"{target.host}: {problem}") from None
+    except ValueError:
+        raise PermanentError(f"{target.host}: a header is malformed") from None
+    finally:
+        sock.close()
+
+
+@cache
+def _tls(authorities: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authorities)
+
+
+def _headers(target: _Target, request: FetchRequest) -> dict[str, str]:
+    headers = {
+        "Host": target.authority,
+        "User-Agent": "mail-bridge",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        **dict(request.headers),
+    }
+    if request.auth is not None:
+        pair = ":".join(request.auth).encode("utf-8")
+        headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
+    return headers
+
+
+def _check_answer(target: _Target, response: HTTPResponse) -> None:
+    status = response.status
+    if status in _AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        wait = _retry_after(response.headers.get("Retry-After", ""))
+        raise TemporaryError(f"{target.host} answered {status}", wait)
+    if status != HTTPStatus.OK:
+        raise PermanentError(f"{target.host} answered {status}")
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise PermanentError(f"{target.host} sent a packed body nobody asked for")
+
+
+def _retry_after(value: str) -> float | None:
+    """Return the seconds a peer wants us to wait (RFC 9110 §10.2.3)."""
+    value = value.strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return min(float(value), MAX_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if moment.tzinfo is None:
+        return None
+    seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+    return min(max(0.0, seconds), MAX_RETRY_AFTER)
+
+
+def _read(target: _Target, response: HTTPResponse, max_bytes: int) -> bytes:
+    too_large = PermanentError(f"{target.host} sent more than {max_bytes} bytes")
+    # Older Pythons do not count down ``length`` in read1.
+    announced = response.length
+    if announced is not None and announced > max_bytes:
+        raise too_large
+    chunks, size = [], 0
+    while announced is None or size < announced:
+        chunk = response.read1(_CHUNK)
+        if not chunk:
+            break
+        size += len(chunk)
+        if size > max_bytes:
+            raise too_large
+        chunks.append(chunk)
+    if announced is not None and size < announced:
+        raise TemporaryError(f"{target.host} sent less than announced")
+    return b"".join(chunks)
