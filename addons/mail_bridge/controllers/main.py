@@ -24,7 +24,8 @@ class MailgateController(http.Controller):
         """Take a post of any provider."""
         adapter = registry.get(provider)
         if adapter is None:
-            return request.make_response("unknown provider\n", status=404)
+            plain = [("Content-Type", "text/plain; charset=utf-8")]
+            return request.make_response("unknown provider\n", plain, status=404)
         exchange = request.httprequest.environ[ENVIRON_KEY]
         answer = Reception(request.env, adapter, request.httprequest, token).answer(
             exchange
