@@ -27,6 +27,8 @@ CONFLICT_TRIES = 5
 
 #: A drain call ends after this many seconds and wakes itself again.
 DRAIN_SECONDS = 5.0
+#: A process asks for the drains at most this often, seconds; less than the pause.
+WAKE_SECONDS = 0.2
 #: How long a drain looks once more before it ends, seconds. Two drains then ask for
 #: at most one trigger row per 200 ms.
 LINGER_SECONDS = 0.45

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import psycopg2
@@ -15,6 +16,7 @@ from odoo.addons.mail_bridge_guard.door import BodyTooLarge, Exchange
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
 from .const import CEILING_FACTOR, CONFLICT_TRIES
+from .door_account import DoorAccount, is_allowed, provider_facts
 from .exceptions import MailBridgeError, SignatureError
 from .keyring import KeyRingError
 from .models.mail_bridge_secret import token_digest
@@ -37,7 +39,7 @@ TOO_LARGE = Answer(413, b"too large\n")
 class Candidate:
     """An account that a post may be for; ``trouble`` is why it cannot take one now."""
 
-    account: object
+    account: DoorAccount
     facts: AccountFacts | None
     trouble: str = ""
 
@@ -61,6 +63,7 @@ class Reception:
 
     def __init__(self, env, adapter: ProviderAdapter, http, token: str | None) -> None:
         self.env = env
+        self.accounts = env["mail.bridge.account"]
         self.adapter = adapter
         self.http = http
         self.token = token
@@ -92,52 +95,49 @@ class Reception:
 
     def _candidates(self) -> list[Candidate]:
         """Return the accounts a post at this address may be for, before its body."""
-        accounts = self._by_token() if self.token else self._without_token()
-        allowed = accounts.filtered(
-            lambda account: account._allows_address(self.http.remote_addr)
-        )
+        known = self.accounts._door_accounts(self.adapter.code)
+        named = self._by_token(known) if self.token else self._without_token(known)
+        remote_addr = self.http.remote_addr or ""
+        allowed = [item for item in named if is_allowed(item.networks, remote_addr)]
         if not allowed:
             raise Refusal(self.adapter.answers.rejected)
-        return self._with_facts(allowed)
+        return [self._candidate(account) for account in allowed]
 
-    def _by_token(self):
+    def _by_token(self, known: Iterable[DoorAccount]) -> list[DoorAccount]:
         """Return the account of an address; tell of one that was replaced long ago."""
-        token = self.env["mail.bridge.token"].search(
-            [("digest", "=", token_digest(self.token))]
-        )
-        account = token.account_id.filtered(
-            lambda account: account.code == self.adapter.code and account.active
-        )
-        if token.valid_until and token.valid_until < fields.Datetime.now():
-            self._later(account, "retired_token")
-        return account
+        token_hash = token_digest(self.token)
+        for account in known:
+            if token_hash in account.addresses:
+                valid_until = account.addresses[token_hash]
+                if valid_until and valid_until < fields.Datetime.now():
+                    self._later(account, "retired_token")
+                return [account]
+        return []
 
-    def _without_token(self):
+    def _without_token(self, known: Iterable[DoorAccount]) -> list[DoorAccount]:
         """Return all accounts that may be named by a signature or by the network."""
-        accounts = self.env["mail.bridge.account"].search(
-            [("code", "=", self.adapter.code), ("require_token", "=", False)]
-        )
-        if self.adapter.names_account:
-            return accounts
-        return accounts.filtered("allowed_networks")
+        return [
+            account
+            for account in known
+            if not account.require_token
+            and (self.adapter.names_account or account.networks)
+        ]
 
-    def _with_facts(self, accounts) -> list[Candidate]:
-        """Decrypt what the adapters need, all accounts in one query."""
+    def _candidate(self, account: DoorAccount) -> Candidate:
+        """Decrypt what the adapter needs to verify a post."""
         try:
-            live = self.env["mail.bridge.secret"]._live_values(
-                accounts._name, accounts.ids
+            stored = self.env["mail.bridge.secret"]._decrypt(
+                self.accounts._name, account.id, account.secrets
             )
         except KeyRingError as error:
-            return [Candidate(account, None, str(error)) for account in accounts]
-        return [
-            Candidate(account, account._facts(account._with_outside(live[account.id])))
-            for account in accounts
-        ]
+            return Candidate(account, None, str(error))
+        given = self.accounts._outside_secrets(account.reference)
+        return Candidate(account, provider_facts(account.code, stored | given))
 
     # --- What it says ---
 
     def _read(self, exchange: Exchange, candidates: list[Candidate]) -> WebhookRequest:
-        limit = max(candidate.account._body_limit() for candidate in candidates)
+        limit = max(candidate.account.body_limit for candidate in candidates)
         try:
             body = exchange.read_body(limit, CEILING_FACTOR * limit)
         except BodyTooLarge:
@@ -219,11 +219,12 @@ class Reception:
         self, request: WebhookRequest, candidate: Candidate, key: str, content: str
     ) -> tuple[str, str]:
         """Insert and commit; the same post at the same instant is found the next time."""
+        account = candidate.account
         secrets = [value for value in (*candidate.secrets, self.token) if value]
         for _ in range(CONFLICT_TRIES):
             try:
                 result = self.env["mail.bridge.intake"]._store_request(
-                    candidate.account, request, key, content, secrets
+                    account.id, account.company_id, request, key, content, secrets
                 )
                 self.env.cr.commit()
                 return result
@@ -233,11 +234,10 @@ class Reception:
 
     # --- Tell ---
 
-    def _notice(self, account, kind: str, detail: str = "") -> None:
-        if account:
-            self.env["mail.bridge.notice"]._record(account.id, kind, detail)
+    def _notice(self, account: DoorAccount, kind: str, detail: str = "") -> None:
+        self.env["mail.bridge.notice"]._record(account.id, kind, detail)
 
-    def _later(self, account, kind: str, detail: str = "") -> None:
+    def _later(self, account: DoorAccount, kind: str, detail: str = "") -> None:
         """Known, but not now: the provider keeps the mail, somebody is told."""
         self._notice(account, kind, detail)
         raise Refusal(self.adapter.answers.try_again)

@@ -1,22 +1,38 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-import ipaddress
 import re
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
-from odoo.tools import hmac
+from odoo.tools import hmac, ormcache
 
 from ..const import (
     BODY_FACTOR,
     BODY_MARGIN_BYTES,
     MAIL_LIMIT_MB,
 )
+from ..door_account import (
+    DoorAccount,
+    StoredSecret,
+    parse_networks,
+    provider_facts,
+)
 from ..keyring import KeyRingError
 from ..providers import registry
-from ..providers.base import AccountFacts
+from .mail_bridge_secret import secret_variable
 
 ADMIN = "mail_bridge.group_administrator"
+#: What the door remembers of an account between two posts.
+DOOR_FIELDS = {
+    "active",
+    "code",
+    "company_id",
+    "reference",
+    "state",
+    "require_token",
+    "allowed_networks",
+    "mail_limit_mb",
+}
 #: What decides whether an address is one of ours.
 INSIDE_FIELDS = {
     "mail.alias.domain": ["name"],
@@ -212,7 +228,7 @@ class MailBridgeAccount(models.Model):
     def _compute_secrets_outside(self):
         for account in self:
             given = [
-                account._secret_variable(name)
+                secret_variable(account.reference or str(account.id), name)
                 for name in account._secret_fields()
                 if account.id and account._secret_outside(name)
             ]
@@ -224,7 +240,7 @@ class MailBridgeAccount(models.Model):
     def _check_allowed_networks(self):
         for account in self:
             try:
-                account._networks()
+                parse_networks(account.allowed_networks)
             except ValueError as error:
                 raise ValidationError(
                     self.env._("Not a network: %(why)s", why=error)
@@ -283,6 +299,16 @@ class MailBridgeAccount(models.Model):
         for account, vals in zip(self, vals_list, strict=True):
             vals["name"] = self.env._("%(name)s (copy)", name=account.name)
         return vals_list
+
+    def write(self, vals):
+        result = super().write(vals)
+        if DOOR_FIELDS & vals.keys():
+            self.env.registry.clear_cache()
+        return result
+
+    def unlink(self):
+        self.env.registry.clear_cache()
+        return super().unlink()
 
     # --- Actions ---
 
@@ -364,39 +390,53 @@ class MailBridgeAccount(models.Model):
         adapter = self._adapter()
         return adapter.retry_horizon if adapter else super()._secret_horizon()
 
-    def _facts(self, live_secrets=None):
+    def _facts(self):
         """Return what the adapter may know of this account.
 
         :raises KeyRingError: this host cannot decrypt the secrets.
         """
         self.ensure_one()
-        live = self._live_secrets() if live_secrets is None else live_secrets
-        prefix = f"{self.code}_"
-        return AccountFacts(
-            secrets={name.removeprefix(prefix): live[name] for name in live},
-            options=self._adapter_options(),
+        return provider_facts(
+            self.code, self._live_secrets(), self._adapter_options()
         )
 
-    def _networks(self):
-        """Return the networks that may post; empty: all."""
-        self.ensure_one()
-        return [
-            ipaddress.ip_network(text, strict=False)
-            for text in re.split(r"[\s,;]+", self.allowed_networks or "")
-            if text
-        ]
+    @api.model
+    @ormcache("code")
+    def _door_accounts(self, code):
+        """Return the accounts of a provider as the door needs them (a tuple)."""
+        accounts = self.sudo().with_context(active_test=True).search([("code", "=", code)])
+        secrets = self.env["mail.bridge.secret"].sudo().search_read(
+            [("res_model", "=", self._name), ("res_id", "in", accounts.ids)],
+            ["res_id", "name", "ciphertext", "previous_ciphertext", "previous_until"],
+        )
+        tokens = self.env["mail.bridge.token"].sudo().search_read(
+            [("account_id", "in", accounts.ids)], ["account_id", "digest", "valid_until"]
+        )
+        return tuple(account._as_door(secrets, tokens) for account in accounts)
 
-    def _allows_address(self, remote_addr):
-        """Tell whether a post may come from this address."""
-        networks = self._networks()
-        if not networks:
-            return True
-        try:
-            address = ipaddress.ip_address(remote_addr)
-        except ValueError:
-            return False
-        address = getattr(address, "ipv4_mapped", None) or address
-        return any(address in network for network in networks)
+    def _as_door(self, secrets, tokens):
+        return DoorAccount(
+            id=self.id,
+            company_id=self.company_id.id,
+            code=self.code,
+            reference=self.reference,
+            state=self.state,
+            require_token=self.require_token,
+            networks=parse_networks(self.allowed_networks),
+            body_limit=self._body_limit(),
+            secrets={
+                row["name"]: StoredSecret(
+                    row["ciphertext"], row["previous_ciphertext"], row["previous_until"]
+                )
+                for row in secrets
+                if row["res_id"] == self.id
+            },
+            addresses={
+                row["digest"]: row["valid_until"] or None
+                for row in tokens
+                if row["account_id"][0] == self.id
+            },
+        )
 
     def _mail_limit(self):
         """Return the size of the largest mail, bytes."""
@@ -414,10 +454,9 @@ class MailBridgeAccount(models.Model):
         if not self.require_token and self.can_omit_token:
             return f"/mailgate/{self.code}"
         try:
-            live = self.env["mail.bridge.secret"]._live_values(self._name, self.ids)
+            token = self._live_secrets().get("url_token")
         except KeyRingError:
             return ""
-        token = live[self.id].get("url_token")
         return f"/mailgate/{self.code}/{token[0]}" if token else ""
 
     def _accepts_domain(self, address):

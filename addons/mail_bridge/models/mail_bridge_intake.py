@@ -18,13 +18,29 @@ from ..providers.http import fetch
 #: Part number of the request body; fetched content counts from 1.
 BODY_PART = 0
 DRAIN_CRON = "mail_bridge.ir_cron_process_intake"
+INSERT_INTAKE = """
+    WITH intake AS (
+        INSERT INTO mail_bridge_intake
+               (account_id, company_id, reference, dedupe_key, content_hash, state,
+                priority, attempts, next_attempt, received_at, method, path, headers,
+                content_type, remote_addr, size, truncated)
+        VALUES (%(account_id)s, %(company_id)s, %(reference)s, %(dedupe_key)s,
+                %(content_hash)s, 'pending', 5, 0, now() AT TIME ZONE 'UTC',
+                %(received_at)s, %(method)s, %(path)s, %(headers)s,
+                %(content_type)s, %(remote_addr)s, %(size)s, %(truncated)s)
+        ON CONFLICT (account_id, dedupe_key) DO NOTHING
+        RETURNING id),
+    body AS (
+        INSERT INTO mail_bridge_intake_body (intake_id, part, name, seq, data)
+        SELECT id, 0, '', 0, %(data)s FROM intake)
+    SELECT id FROM intake"""
 
 
 class MailBridgeIntake(models.Model):
     """One authenticated post of a provider, verbatim.
 
     The body is no field: it stands in chunks in ``mail_bridge_intake_body`` and only
-    ``_write_part`` and ``_read_part`` touch it, so that no view, export or cache ever
+    ``_write_chunks`` and ``_read_part`` touch it, so that no view, export or cache ever
     carries a mail.
     """
 
@@ -92,8 +108,12 @@ class MailBridgeIntake(models.Model):
     # --- Storing ---
 
     @api.model
-    def _store_request(self, account, request, dedupe_key, content_hash, secrets):
+    def _store_request(
+        self, account_id, company_id, request, dedupe_key, content_hash, secrets
+    ):
         """Insert a verified request, unless it stands already; the caller commits.
+
+        Row and first chunk go in one statement: this is the hot path.
 
         :param secrets: values that must not be stored; a header with one is dropped.
         :return: ``(reference, outcome)``, outcome is ``new``, ``repeated`` or
@@ -101,42 +121,35 @@ class MailBridgeIntake(models.Model):
         :raises psycopg2.errors.SerializationFailure: the same post was stored at the
             same instant; roll back and call again.
         """
-        reference = uuid.uuid4().hex
-        cr = self.env.cr
-        cr.execute(
-            """INSERT INTO mail_bridge_intake
-                      (account_id, company_id, reference, dedupe_key, content_hash,
-                       state, priority, attempts, next_attempt, received_at, method,
-                       path, headers, content_type, remote_addr, size, truncated)
-               VALUES (%s, %s, %s, %s, %s, 'pending', 5, 0,
-                       now() AT TIME ZONE 'UTC', %s, %s, %s, %s, %s, %s, %s, %s)
-               ON CONFLICT (account_id, dedupe_key) DO NOTHING RETURNING id""",
-            (
-                account.id,
-                account.company_id.id,
-                reference,
-                dedupe_key,
-                content_hash,
-                request.received_at.astimezone(timezone.utc).replace(tzinfo=None),
-                request.method,
-                request.path,
-                self._storable_headers(request.headers, secrets),
-                request.content_type.replace("\0", "")[:200],
-                request.remote_addr,
-                request.size,
-                request.truncated,
+        body = memoryview(request.body)
+        values = {
+            "account_id": account_id,
+            "company_id": company_id,
+            "reference": uuid.uuid4().hex,
+            "dedupe_key": dedupe_key,
+            "content_hash": content_hash,
+            "received_at": request.received_at.astimezone(timezone.utc).replace(
+                tzinfo=None
             ),
-            log_exceptions=False,
-        )
-        if row := cr.fetchone():
-            self._write_part(row[0], BODY_PART, "", request.body)
-            return reference, "new"
-        cr.execute(
+            "method": request.method,
+            "path": request.path,
+            "headers": self._storable_headers(request.headers, secrets),
+            "content_type": request.content_type.replace("\0", "")[:200],
+            "remote_addr": request.remote_addr,
+            "size": request.size,
+            "truncated": request.truncated,
+            "data": body[:CHUNK_BYTES],
+        }
+        self.env.cr.execute(INSERT_INTAKE, values, log_exceptions=False)
+        if row := self.env.cr.fetchone():
+            self._write_chunks(row[0], BODY_PART, "", body, start=1)
+            return values["reference"], "new"
+        self.env.cr.execute(
             """SELECT reference, content_hash FROM mail_bridge_intake
                 WHERE account_id = %s AND dedupe_key = %s""",
-            (account.id, dedupe_key),
+            (account_id, dedupe_key),
         )
-        reference, stored_hash = cr.fetchone()
+        reference, stored_hash = self.env.cr.fetchone()
         return reference, "repeated" if stored_hash == content_hash else "altered"
 
     @api.model
@@ -151,15 +164,21 @@ class MailBridgeIntake(models.Model):
         return json.dumps(kept)
 
     @api.model
-    def _write_part(self, intake_id, part, name, data):
-        """Write bytes in chunks; one of the two functions that touch the body table."""
+    def _write_chunks(self, intake_id, part, name, data, start=0):
+        """Write bytes in chunks, the first at least; from chunk ``start`` on.
+
+        One of the two functions that touch the body table, beside the statement that
+        stores a post with its first chunk.
+        """
         view = memoryview(data)
-        for seq, start in enumerate(range(0, max(len(view), 1), CHUNK_BYTES)):
+        count = max(1, -(-len(view) // CHUNK_BYTES))
+        for seq in range(start, count):
+            chunk = view[seq * CHUNK_BYTES : (seq + 1) * CHUNK_BYTES]
             self.env.cr.execute(
                 """INSERT INTO mail_bridge_intake_body
                           (intake_id, part, name, seq, data)
                    VALUES (%s, %s, %s, %s, %s)""",
-                (intake_id, part, name, seq, view[start : start + CHUNK_BYTES]),
+                (intake_id, part, name, seq, chunk),
             )
 
     def _read_part(self, part=BODY_PART):
@@ -260,7 +279,7 @@ class MailBridgeIntake(models.Model):
             first = 1 + max(stored.values(), default=BODY_PART)
             for part, request in enumerate(wanted, start=first):
                 content = contents[part - first]
-                self._write_part(self.id, part, request.name, content)
+                self._write_chunks(self.id, part, request.name, content)
             self.env.cr.commit()
             self._hold(self.id, attempt)
         return self._fetched()

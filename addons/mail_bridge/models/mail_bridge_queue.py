@@ -18,6 +18,7 @@ from ..const import (
     DRAIN_SECONDS,
     LINGER_SECONDS,
     MAX_TRIES,
+    WAKE_SECONDS,
 )
 from ..exceptions import PayloadError, PermanentError, TemporaryError
 
@@ -30,6 +31,7 @@ CONFLICTS = (
     errors.LockNotAvailable,
     psycopg2.IntegrityError,
 )
+_woken: dict[tuple[str, str], float] = {}
 WORKER = f"{socket.gethostname()}:{os.getpid()}"[:60]
 
 
@@ -100,7 +102,7 @@ class MailBridgeQueue(models.AbstractModel):
             else:
                 looked_again = True
                 time.sleep(linger)
-        self._wake()
+        self._wake(always=True)
 
     @api.model
     def _claim(self):
@@ -272,13 +274,20 @@ class MailBridgeQueue(models.AbstractModel):
         )
 
     @api.model
-    def _wake(self):
+    def _wake(self, always=False):
         """Ask for the drains to run, once for any number of posts.
 
         Call it after the commit of what they shall find: a trigger row is added only
         where each existing one was already answered by a drain, so the drain that
-        answers ours looks after that commit.
+        answers ours looks after that commit. A process that made sure of that less
+        than 200 ms ago need not ask again: that drain looks once more after a longer
+        pause.
         """
+        key = (self.env.cr.dbname, self._name)
+        now = time.monotonic()
+        if not always and now - _woken.get(key, -WAKE_SECONDS) < WAKE_SECONDS:
+            return
+        _woken[key] = now
         added = self._add_triggers()
         self.env.cr.commit()
         if added:

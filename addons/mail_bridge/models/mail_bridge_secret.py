@@ -11,6 +11,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import config
 
+from ..door_account import StoredSecret
 from ..keyring import (
     KEY_FILE,
     RING_OPTION,
@@ -53,6 +54,19 @@ class MailBridgeSecret(models.Model):
                ON mail_bridge_secret (res_model, res_id, name)"""
         )
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        self.env.registry.clear_cache()
+        return super().create(vals_list)
+
+    def write(self, vals):
+        self.env.registry.clear_cache()
+        return super().write(vals)
+
+    def unlink(self):
+        self.env.registry.clear_cache()
+        return super().unlink()
+
     # --- Key ring ---
 
     @api.model
@@ -69,7 +83,9 @@ class MailBridgeSecret(models.Model):
             keys = create_key_file(path)
         if not keys:
             raise KeyRingError("this host has no Mail Bridge key")
-        ring = _rings.setdefault(tuple(keys), KeyRing(keys))
+        ring = _rings.get(tuple(keys))
+        if ring is None:
+            ring = _rings[tuple(keys)] = KeyRing(keys)
         expected = (
             self.env["ir.config_parameter"].sudo().get_param(FINGERPRINT_PARAMETER)
         )
@@ -137,31 +153,21 @@ class MailBridgeSecret(models.Model):
         return True
 
     @api.model
-    def _live_values(self, res_model, res_ids):
-        """Return ``{res_id: {name: [value, previous value]}}``, decrypted.
+    def _decrypt(self, res_model, res_id, stored):
+        """Return ``{name: [value, previous value]}`` of one record.
 
-        Plain SQL: this runs for every incoming request.
-
+        :param stored: ``{name: StoredSecret}``.
         :raises KeyRingError: this host cannot decrypt.
         """
-        self.flush_model()
-        self.env.cr.execute(
-            """SELECT res_id, name, ciphertext,
-                      CASE WHEN previous_until > now() AT TIME ZONE 'UTC'
-                           THEN previous_ciphertext END
-                 FROM mail_bridge_secret
-                WHERE res_model = %s AND res_id = ANY(%s)""",
-            (res_model, list(res_ids)),
-        )
-        rows = self.env.cr.fetchall()
-        values = {res_id: {} for res_id in res_ids}
-        ring = self._ring() if rows else None
-        for res_id, name, *tokens in rows:
-            binding = self._binding(res_model, res_id, name)
-            values[res_id][name] = [
-                ring.decrypt(token, binding) for token in tokens if token
+        ring = self._ring() if stored else None
+        now = fields.Datetime.now()
+        return {
+            name: [
+                ring.decrypt(token, self._binding(res_model, res_id, name))
+                for token in secret.live(now)
             ]
-        return values
+            for name, secret in stored.items()
+        }
 
     @api.model
     def action_reencrypt(self):
@@ -208,16 +214,10 @@ class MailBridgeSecretMixin(models.AbstractModel):
             if getattr(field, "secret", False)
         ]
 
-    def _secret_variable(self, name):
-        """Return the environment variable that may give a secret of this record."""
-        self.ensure_one()
-        reference = re.sub(r"\W+", "_", self.reference or str(self.id))
-        return f"MAIL_BRIDGE_{reference}_{name}".upper()
-
     def _secret_outside(self, name):
         """Return a secret given by the environment or odoo.conf, or ``None``."""
-        variable = self._secret_variable(name)
-        return os.environ.get(variable) or config.get(variable.lower()) or None
+        self.ensure_one()
+        return secret_outside(self.reference or str(self.id), name)
 
     def _secret_horizon(self):
         """Return how long a replaced secret stays live (timedelta)."""
@@ -252,19 +252,42 @@ class MailBridgeSecretMixin(models.AbstractModel):
         :raises KeyRingError: this host cannot decrypt.
         """
         self.ensure_one()
-        stored = self.env["mail.bridge.secret"]._live_values(self._name, self.ids)
-        return self._with_outside(stored[self.id])
+        Secret = self.env["mail.bridge.secret"].sudo()
+        stored = {
+            secret.name: StoredSecret(
+                secret.ciphertext, secret.previous_ciphertext, secret.previous_until
+            )
+            for secret in Secret.search(
+                [("res_model", "=", self._name), ("res_id", "=", self.id)]
+            )
+        }
+        values = Secret._decrypt(self._name, self.id, stored)
+        return values | self._outside_secrets(self.reference or str(self.id))
 
-    def _with_outside(self, values):
-        """Return live secrets with those that the environment gives instead."""
-        given = {name: self._secret_outside(name) for name in self._secret_fields()}
-        return values | {name: [value] for name, value in given.items() if value}
+    @api.model
+    def _outside_secrets(self, reference):
+        """Return ``{field name: [value]}`` of what the environment gives a record."""
+        given = {
+            name: secret_outside(reference, name) for name in self._secret_fields()
+        }
+        return {name: [value] for name, value in given.items() if value}
 
     def unlink(self):
         self.env["mail.bridge.secret"].sudo().search(
             [("res_model", "=", self._name), ("res_id", "in", self.ids)]
         ).unlink()
         return super().unlink()
+
+
+def secret_variable(reference, name):
+    """Return the environment variable that may give a secret of a record."""
+    return re.sub(r"\W+", "_", f"MAIL_BRIDGE_{reference}_{name}").upper()
+
+
+def secret_outside(reference, name):
+    """Return a secret that the environment or odoo.conf gives, or ``None``."""
+    variable = secret_variable(reference, name)
+    return os.environ.get(variable) or config.get(variable.lower()) or None
 
 
 def token_digest(token):

@@ -37,6 +37,7 @@ class MailBridgeToken(models.Model):
             [("account_id", "=", account.id), ("valid_until", "=", False)]
         )
         current.write({"valid_until": fields.Datetime.now() + horizon})
+        self.env.registry.clear_cache()
         self.create({"account_id": account.id, "digest": token_digest(token)})
         self.env["mail.bridge.secret"]._store(account, "url_token", token)
 

@@ -86,7 +86,7 @@ class BridgeCase(TransactionCase):
             }
         )
         self.env.flush_all()
-        intake._write_part(intake.id, 0, "", body)
+        intake._write_chunks(intake.id, 0, "", body)
         return intake
 
     def deliver(self, mime=None, recipients=(), account=None, **mail_values):

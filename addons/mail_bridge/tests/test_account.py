@@ -3,6 +3,7 @@
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import new_test_user, tagged
 
+from ..door_account import is_allowed, parse_networks
 from ..models.mail_bridge_secret import token_digest
 from .common import BridgeCase
 
@@ -45,7 +46,8 @@ class TestAccount(BridgeCase):
             ("198.51.100.1", False),
             ("nonsense", False),
         ):
-            self.assertEqual(self.account._allows_address(address), allowed, address)
+            networks = parse_networks(self.account.allowed_networks)
+            self.assertEqual(is_allowed(networks, address), allowed, address)
 
     def test_user_reads_but_does_not_change_accounts(self):
         user = new_test_user(self.env, "bridge-user", groups="mail_bridge.group_user")

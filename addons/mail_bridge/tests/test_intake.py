@@ -27,7 +27,7 @@ class TestIntake(BridgeCase):
 
     def store(self, request, key="key", content="a" * 64, secrets=()):
         return self.env["mail.bridge.intake"]._store_request(
-            self.account, request, key, content, secrets
+            self.account.id, self.env.company.id, request, key, content, secrets
         )
 
     def test_body_survives_byte_for_byte_in_chunks(self):
