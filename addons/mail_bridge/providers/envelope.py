@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable
 
 from ..exceptions import PayloadError
+from .headers import QUOTED
 
-_LIST_ITEM = re.compile(r'(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^",]+|")+', re.DOTALL)
+_LIST_ITEM = re.compile(rf'(?:{QUOTED}|[^",]+)+', re.DOTALL)
 #: Unicode spaces, controls, invisible and reordering characters, half characters.
 _HIDDEN = r"\s\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _ATOM = rf'[^"<>,;:@()\\\ud800-\udfff{_HIDDEN}]+'

@@ -39,6 +39,7 @@ MAX_FIELDS = 10_000
 MAX_FILES = 2_000
 #: Bytes of the header block of one part, and of a name in an urlencoded form.
 MAX_HEADER = 16_384
+_TOO_MANY = "the form has too many fields"
 #: Bytes cut out of the body at a time.
 _PIECE = 1 << 20
 #: An honest sender picks a boundary that its content does not contain even once.
@@ -300,13 +301,15 @@ def _limited(parts: Iterator[FormPart]) -> Iterator[FormPart]:
     for count, part in enumerate(parts):
         files += part.filename is not None
         if count >= MAX_FIELDS or files > MAX_FILES:
-            raise PayloadError("the form has too many fields")
+            raise PayloadError(_TOO_MANY)
         yield part
 
 
 def _urlencoded(body: Buffer) -> Iterator[FormPart]:
     start, size = 0, len(body)
-    while start < size:
+    for _count in range(MAX_FIELDS + 1):
+        if start >= size:
+            return
         end = body.find(b"&", start)
         end = size if end < 0 else end
         equals = body.find(b"=", start, end)
@@ -319,6 +322,7 @@ def _urlencoded(body: Buffer) -> Iterator[FormPart]:
             value = min(name_end + 1, end)
             yield FormPart(name, None, (), body, value, end, escaped=True)
         start = end + 1
+    raise PayloadError(_TOO_MANY)
 
 
 def _multipart(body: Buffer, boundary: bytes) -> Iterator[FormPart]:

@@ -22,6 +22,9 @@ _MAX_LINE = 998
 _MAX_ENCODED_LINE = 76
 #: UTF-8 bytes in one encoded word, so that the word stays within 75 characters.
 _WORD = 45
+#: The same in a name before an address: Python up to 3.12 keeps the white space between
+#: two encoded words there, so a name is one word as long as the line can hold it.
+_NAME_WORD = 600
 _MAX_NAME = 200
 _MAX_FILENAME = 150
 
@@ -42,10 +45,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 #: Characters that reorder what a reader sees (Unicode UAX 9).
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_EDGES = re.compile(r"^[\s.]+|[\s.]+$")
 _RESERVED_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_ADDRESS_TOKEN = re.compile(
-    r'"[^"\\]*(?:\\.[^"\\]*)*"|<[^<>]*>|[,;:]|[^"<>,;:]+|.', re.DOTALL
-)
+#: A quoted string (RFC 5322 §3.2.4). One without an end goes to the end of the text,
+#: or each quote of a long row of them would be tried as a beginning.
+QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
+_ADDRESS_TOKEN = re.compile(rf"{QUOTED}|<[^<>]*>|[,;:]|[^\"<>,;:]+|.", re.DOTALL)
 
 
 def clean_text(text: str) -> str:
@@ -76,7 +81,7 @@ def header_line(name: str, value: str) -> bytes:
         if structured or max(map(len, lines)) <= _MAX_LINE:
             return b"\r\n".join(lines) + b"\r\n"
     if not structured:
-        encoded = b" ".join(_encoded_words(value))
+        encoded = b" ".join(_encoded_words(value, _WORD))
     else:
         value = _CONTROL.sub(" ", value)
         value = _encode_names(value) if with_names else value
@@ -101,7 +106,7 @@ def safe_filename(name: str) -> str:
     """
     name = unicodedata.normalize("NFC", clean_text(name))
     name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Zl", "Zp"))
-    name = re.split(r"[/\\]", _BIDI.sub("", name))[-1].strip(" .")
+    name = _EDGES.sub("", re.split(r"[/\\]", _BIDI.sub("", name))[-1])
     if _RESERVED_NAME.fullmatch(name):
         name = f"_{name}"
     if len(name.encode()) <= _MAX_FILENAME:
@@ -110,7 +115,8 @@ def safe_filename(name: str) -> str:
     if not stem or len(extension.encode()) > 20:
         stem, dot, extension = name, "", ""
     room = _MAX_FILENAME - len((dot + extension).encode())
-    return stem.encode()[:room].decode(errors="ignore").rstrip(" .") + dot + extension
+    stem = _EDGES.sub("", stem.encode()[:room].decode(errors="ignore"))
+    return stem + dot + extension
 
 
 def _fold(start: bytes, value: bytes, limit: int) -> list[bytes]:
@@ -142,12 +148,12 @@ def _fold_at(value: bytes, low: int, high: int) -> int:
 _FOLD = re.compile(rb"[ \t]")
 
 
-def _encoded_words(text: str) -> Iterator[bytes]:
-    """Yield RFC 2047 words; a parser drops the white space between them."""
+def _encoded_words(text: str, size: int) -> Iterator[bytes]:
+    """Yield RFC 2047 words of at most ``size`` UTF-8 bytes each."""
     data = text.encode()
     start = 0
     while start < len(data):
-        end = min(start + _WORD, len(data))
+        end = min(start + size, len(data))
         while end < len(data) and data[end] & 0xC0 == 0x80:
             end -= 1
         yield b"=?utf-8?b?" + base64.b64encode(data[start:end]) + b"?="
@@ -183,10 +189,10 @@ def _encode_phrase(text: str) -> str:
         return text
     bare = text.strip(" \t")
     before, _bare, after = text.partition(bare)
-    plain = re.sub(
-        r'"([^"\\]*(?:\\.[^"\\]*)*)"',
-        lambda quoted: re.sub(r"\\(.)", r"\1", quoted[1]),
-        bare,
-    )
-    words = b" ".join(_encoded_words(plain)).decode("ascii")
+    plain = re.sub(QUOTED, _unquoted, bare, flags=re.DOTALL)
+    words = b" ".join(_encoded_words(plain, _NAME_WORD)).decode("ascii")
     return f"{before}{words}{after}"
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return re.sub(r"\\(.)", r"\1", found[0][1:].removesuffix('"'), flags=re.DOTALL)
