@@ -4,3 +4,6 @@ from . import controllers
 from . import models
 from . import wizards
 from .hooks import reset_provider, setup_provider
+from .providers import redaction
+
+redaction.install()

@@ -176,13 +176,17 @@ class GatewayRun:
         model, res_id, _values, _uid, alias = route
         if res_id:
             place = f"{model},{res_id}"
-            known = env["mail.message"].sudo().search_count(
-                [
-                    ("message_id", "=", self._message_id),
-                    ("model", "=", model),
-                    ("res_id", "=", res_id),
-                ],
-                limit=1,
+            known = (
+                env["mail.message"]
+                .sudo()
+                .search_count(
+                    [
+                        ("message_id", "=", self._message_id),
+                        ("model", "=", model),
+                        ("res_id", "=", res_id),
+                    ],
+                    limit=1,
+                )
             )
             if known:
                 return False
@@ -232,4 +236,3 @@ class GatewayRun:
         if self._strip_author:
             values["author_id"] = False
         return values
-

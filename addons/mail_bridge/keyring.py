@@ -18,6 +18,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from .providers.redaction import register
+
 RING_VARIABLE = "MAIL_BRIDGE_KEYS"
 RING_OPTION = "mail_bridge_keys"
 KEY_FILE = "mail_bridge.key"
@@ -70,6 +72,7 @@ class KeyRing:
         place, value = json.loads(stored)
         if place != binding:
             raise KeyRingError("this value was encrypted for another record")
+        register(value)
         return value
 
     def _decrypt(self, token: str) -> str:

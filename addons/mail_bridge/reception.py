@@ -12,6 +12,7 @@ import psycopg2
 from psycopg2 import errors
 
 from odoo import fields
+
 from odoo.addons.mail_bridge_guard.door import BodyTooLarge, Exchange
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
@@ -28,7 +29,6 @@ from .providers.base import (
     digest,
     utcnow,
 )
-
 
 _logger = logging.getLogger(__name__)
 
@@ -153,7 +153,9 @@ class Reception:
             size=body.size,
         )
 
-    def _verify(self, request: WebhookRequest, candidates: list[Candidate]) -> Candidate:
+    def _verify(
+        self, request: WebhookRequest, candidates: list[Candidate]
+    ) -> Candidate:
         """Return the one account whose keys, or whose address, prove the post."""
         proven = [item for item in candidates if self._is_proven(request, item)]
         if len(proven) == 1:

@@ -194,18 +194,26 @@ class MailBridgeAccount(models.Model):
             account.webhook_url = f"{base}{path}" if path else False
 
     def _compute_last_post_date(self):
-        groups = self.env["mail.bridge.intake"].sudo()._read_group(
-            [("account_id", "in", self.ids)], ["account_id"], ["received_at:max"]
+        groups = (
+            self.env["mail.bridge.intake"]
+            .sudo()
+            ._read_group(
+                [("account_id", "in", self.ids)], ["account_id"], ["received_at:max"]
+            )
         )
         latest = {account.id: date for account, date in groups}
         for account in self:
             account.last_post_date = latest.get(account.id)
 
     def _compute_open_notice_count(self):
-        groups = self.env["mail.bridge.notice"].sudo()._read_group(
-            [("account_id", "in", self.ids), ("resolved", "=", False)],
-            ["account_id"],
-            ["__count"],
+        groups = (
+            self.env["mail.bridge.notice"]
+            .sudo()
+            ._read_group(
+                [("account_id", "in", self.ids), ("resolved", "=", False)],
+                ["account_id"],
+                ["__count"],
+            )
         )
         counts = {account.id: count for account, count in groups}
         for account in self:
@@ -396,21 +404,36 @@ class MailBridgeAccount(models.Model):
         :raises KeyRingError: this host cannot decrypt the secrets.
         """
         self.ensure_one()
-        return provider_facts(
-            self.code, self._live_secrets(), self._adapter_options()
-        )
+        return provider_facts(self.code, self._live_secrets(), self._adapter_options())
 
     @api.model
     @ormcache("code")
     def _door_accounts(self, code):
         """Return the accounts of a provider as the door needs them (a tuple)."""
-        accounts = self.sudo().with_context(active_test=True).search([("code", "=", code)])
-        secrets = self.env["mail.bridge.secret"].sudo().search_read(
-            [("res_model", "=", self._name), ("res_id", "in", accounts.ids)],
-            ["res_id", "name", "ciphertext", "previous_ciphertext", "previous_until"],
+        accounts = (
+            self.sudo().with_context(active_test=True).search([("code", "=", code)])
         )
-        tokens = self.env["mail.bridge.token"].sudo().search_read(
-            [("account_id", "in", accounts.ids)], ["account_id", "digest", "valid_until"]
+        secrets = (
+            self.env["mail.bridge.secret"]
+            .sudo()
+            .search_read(
+                [("res_model", "=", self._name), ("res_id", "in", accounts.ids)],
+                [
+                    "res_id",
+                    "name",
+                    "ciphertext",
+                    "previous_ciphertext",
+                    "previous_until",
+                ],
+            )
+        )
+        tokens = (
+            self.env["mail.bridge.token"]
+            .sudo()
+            .search_read(
+                [("account_id", "in", accounts.ids)],
+                ["account_id", "digest", "valid_until"],
+            )
         )
         return tuple(account._as_door(secrets, tokens) for account in accounts)
 

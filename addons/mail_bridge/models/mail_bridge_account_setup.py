@@ -48,8 +48,10 @@ class MailBridgeAccount(models.Model):
         """Return the steps before a mail can come (dicts of state, label, hint)."""
         missing = self._missing_authentication(adapter)
         keys = self.key_problem
-        crons = self.env["ir.cron"].sudo().browse(
-            self.env["mail.bridge.intake"]._drain_crons()
+        crons = (
+            self.env["ir.cron"]
+            .sudo()
+            .browse(self.env["mail.bridge.intake"]._drain_crons())
         )
         drains = bool(config["max_cron_threads"]) and any(crons.mapped("active"))
         address, why_not = self._public_address()
@@ -121,7 +123,11 @@ class MailBridgeAccount(models.Model):
         """Return whether providers may reach us, and what speaks against it."""
         url = urlsplit(self.get_base_url())
         host = url.hostname or ""
-        if host == "localhost" or host.endswith(".localhost") or host.startswith("127."):
+        if (
+            host == "localhost"
+            or host.endswith(".localhost")
+            or host.startswith("127.")
+        ):
             return False, self.env._(
                 "web.base.url is %(url)s, which only this machine can reach.",
                 url=self.get_base_url(),

@@ -236,8 +236,11 @@ class MailBridgeIntake(models.Model):
     @ormcache()
     def _drain_cron_ids(self):
         main = self.env.ref(DRAIN_CRON).sudo()
-        copies = self.env["ir.cron"].sudo().with_context(active_test=False).search(
-            [("ir_actions_server_id.code", "=", main.code)]
+        copies = (
+            self.env["ir.cron"]
+            .sudo()
+            .with_context(active_test=False)
+            .search([("ir_actions_server_id.code", "=", main.code)])
         )
         return (main | copies).ids
 
@@ -313,7 +316,9 @@ class MailBridgeIntake(models.Model):
     def _on_dead(self):
         self.account_id._warn(
             self.env._("A post could not be processed"),
-            self.env._("%(reference)s: %(error)s", reference=self.reference, error=self.error),
+            self.env._(
+                "%(reference)s: %(error)s", reference=self.reference, error=self.error
+            ),
         )
 
     def _mails(self):

@@ -267,7 +267,9 @@ class MailBridgeMessage(models.Model):
         post = run.posted[-1:]
         if not post:
             raise UserError(self.env._("The gateway did not take the mail."))
-        return dict(values, state="routed", res_model=post[0].model, res_id=post[0].res_id)
+        return dict(
+            values, state="routed", res_model=post[0].model, res_id=post[0].res_id
+        )
 
     def _again(self, forced=None, released=False):
         """Route a stored mail once more, as a person wants it."""
@@ -347,7 +349,7 @@ class MailBridgeMessage(models.Model):
 
 def with_message_id(mime):
     """Return the mail with a Message-ID, a deterministic one where none came."""
-    head = mime[:256 * 1024].lstrip(b"\r\n")
+    head = mime[: 256 * 1024].lstrip(b"\r\n")
     head = head.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0]
     if b"\nmessage-id:" in b"\n" + head.lower():
         return mime

@@ -21,6 +21,7 @@ from ..keyring import (
     create_key_file,
     read_key_file,
 )
+from ..providers.redaction import register
 
 _logger = logging.getLogger(__name__)
 
@@ -122,12 +123,17 @@ class MailBridgeSecret(models.Model):
         """
         place = (record._name, record.id, name)
         secret = self.sudo().search(
-            [("res_model", "=", place[0]), ("res_id", "=", place[1]), ("name", "=", name)]
+            [
+                ("res_model", "=", place[0]),
+                ("res_id", "=", place[1]),
+                ("name", "=", name),
+            ]
         )
         if name in record._fields:
             record.invalidate_recordset([name])
         if not value:
             return secret.unlink()
+        register(value)
         try:
             ring = self._ring(for_new_value=True)
         except KeyRingError as error:
@@ -226,8 +232,10 @@ class MailBridgeSecretMixin(models.AbstractModel):
     def _compute_secrets(self):
         names = self._secret_fields()
         stored = {}
-        for secret in self.env["mail.bridge.secret"].sudo().search(
-            [("res_model", "=", self._name), ("res_id", "in", self.ids)]
+        for secret in (
+            self.env["mail.bridge.secret"]
+            .sudo()
+            .search([("res_model", "=", self._name), ("res_id", "in", self.ids)])
         ):
             stored.setdefault(secret.res_id, set()).add(secret.name)
         for record in self:
@@ -241,7 +249,9 @@ class MailBridgeSecretMixin(models.AbstractModel):
         for record in self:
             # only what was written: reading the others would compute them all anew
             cached = record._cache
-            written = {name: cached[name] for name in self._secret_fields() if name in cached}
+            written = {
+                name: cached[name] for name in self._secret_fields() if name in cached
+            }
             for name, value in written.items():
                 if value != MASK and not record._secret_outside(name):
                     Secret._store(record, name, value, record._secret_horizon())
@@ -287,7 +297,9 @@ def secret_variable(reference, name):
 def secret_outside(reference, name):
     """Return a secret that the environment or odoo.conf gives, or ``None``."""
     variable = secret_variable(reference, name)
-    return os.environ.get(variable) or config.get(variable.lower()) or None
+    value = os.environ.get(variable) or config.get(variable.lower()) or None
+    register(value)
+    return value
 
 
 def token_digest(token):

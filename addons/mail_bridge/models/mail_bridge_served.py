@@ -43,7 +43,8 @@ class MailBridgeServed(models.Model):
         if cr.fetchone():
             return "fresh"
         cr.execute(
-            "SELECT fingerprint, taken_by FROM mail_bridge_served WHERE key = %s", (key,)
+            "SELECT fingerprint, taken_by FROM mail_bridge_served WHERE key = %s",
+            (key,),
         )
         stored, owner = cr.fetchone()
         if owner == taken_by:

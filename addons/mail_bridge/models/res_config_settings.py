@@ -70,7 +70,9 @@ class ResConfigSettings(models.TransientModel):
             "tag": "display_notification",
             "params": {
                 "type": "success",
-                "message": self.env._("%(count)s secrets were encrypted anew.", count=count),
+                "message": self.env._(
+                    "%(count)s secrets were encrypted anew.", count=count
+                ),
             },
         }
 

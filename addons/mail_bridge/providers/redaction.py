@@ -45,6 +45,8 @@ class _Secrets:
         self.newest: tuple[str, ...] = ()
 
     def add(self, value: str) -> None:
+        if value in self._values:
+            return  # every request names its account's secrets anew
         with self._lock:
             for form in {value, quote(value, safe="")}:
                 self._values.pop(form, None)

@@ -29,7 +29,9 @@ class BridgeCase(TransactionCase):
         cls.alias_b = cls.make_alias("desk-b")
         cls.account = cls.env["mail.bridge.account"].create({"name": "Test Account"})
         cls.admin = new_test_user(
-            cls.env, "bridge-admin", groups="base.group_system,base.group_partner_manager",
+            cls.env,
+            "bridge-admin",
+            groups="base.group_system,base.group_partner_manager",
             email="boss@bridge.example.com",
         )
         cls.customer = cls.env["res.partner"].create(

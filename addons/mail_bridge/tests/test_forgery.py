@@ -59,8 +59,10 @@ class TestForgery(BridgeCase):
         self.assertQuarantined(self.reply("stranger@outside.example"))
 
     def test_portal_user_does_not_count_by_from(self):
-        user = self.env["res.users"].with_context(no_reset_password=True).create(
-            {"name": "P", "login": "portal-p", "partner_id": self.customer.id}
+        user = (
+            self.env["res.users"]
+            .with_context(no_reset_password=True)
+            .create({"name": "P", "login": "portal-p", "partner_id": self.customer.id})
         )
         self.assertTrue(user.partner_id.user_ids)
         self.assertQuarantined(self.reply("customer@outside.example"))

@@ -78,7 +78,9 @@ class TestRouting(BridgeCase):
             Message_ID=post.message_id,
             References=post.message_id,
         )
-        message = self.deliver(mime, [f"desk-a@{DOMAIN}"], verdicts=self.verified(DOMAIN))
+        message = self.deliver(
+            mime, [f"desk-a@{DOMAIN}"], verdicts=self.verified(DOMAIN)
+        )
         self.assertEqual(message.state, "repeated")
 
     def test_same_message_id_with_other_content_is_quarantined(self):
@@ -152,13 +154,15 @@ class TestRouting(BridgeCase):
             self.deliver(recipients=[f"desk-a@{DOMAIN}"]) for _number in range(5)
         ]
         self.assertEqual([m.state for m in messages[:3]], ["routed"] * 3)
-        self.assertEqual({(m.state, m.reason) for m in messages[3:]}, {("held", "loop")})
+        self.assertEqual(
+            {(m.state, m.reason) for m in messages[3:]}, {("held", "loop")}
+        )
         self.assertEqual(len(self.posts(messages[4])), 1)
 
     def test_read_receipt_is_no_bounce(self):
         mime = self.make_mail().replace(
             b"Content-Type: text/plain",
-            b'Content-Type: multipart/report; report-type=disposition-notification;'
+            b"Content-Type: multipart/report; report-type=disposition-notification;"
             b' boundary="b"\r\nX-Was: text/plain',
         )
         self.assertEqual(self.deliver(mime, [f"desk-a@{DOMAIN}"]).state, "routed")
@@ -170,7 +174,7 @@ class TestRouting(BridgeCase):
         mime = (
             f"From: MAILER-DAEMON@outside.example\r\nTo: bounce@{DOMAIN}\r\n"
             "Subject: Undelivered\r\nMessage-ID: <dsn@outside.example>\r\n"
-            'MIME-Version: 1.0\r\nContent-Type: multipart/report; '
+            "MIME-Version: 1.0\r\nContent-Type: multipart/report; "
             'report-type=delivery-status; boundary="b"\r\n\r\n--b\r\n'
             "Content-Type: text/plain\r\n\r\nnot delivered\r\n--b\r\n"
             "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"

@@ -90,7 +90,9 @@ class TestSecret(TransactionCase):
         other = self.env["mail.bridge.account"].create({"name": "Other"})
         self.Secret._store(self.account, "canary", CANARY)
         self.Secret._store(other, "canary", "other")
-        stolen = self.Secret.search([("res_id", "=", other.id), ("name", "=", "canary")])
+        stolen = self.Secret.search(
+            [("res_id", "=", other.id), ("name", "=", "canary")]
+        )
         stolen.ciphertext = self.row().ciphertext
         self.env.flush_all()
         with self.assertRaises(KeyRingError):
@@ -129,7 +131,9 @@ class TestSecret(TransactionCase):
         self.assertEqual(self.live(), [CANARY])
         count = self.Secret.action_reencrypt()
         self.assertEqual(count, self.Secret.search_count([]))
-        self.assertEqual(set(self.Secret.search([]).mapped("key_fingerprint")), {fingerprint(new)})
+        self.assertEqual(
+            set(self.Secret.search([]).mapped("key_fingerprint")), {fingerprint(new)}
+        )
         os.environ["MAIL_BRIDGE_KEYS"] = new
         self.env.flush_all()
         self.assertEqual(self.live(), [CANARY])

@@ -30,7 +30,9 @@ class TestWsgi(TransactionCase):
             "wsgi.errors": io.StringIO(),
             "REMOTE_ADDR": "127.0.0.1",
         }
-        body = app(environ, lambda status, headers, *rest: answered.extend((status, headers)))
+        body = app(
+            environ, lambda status, headers, *rest: answered.extend((status, headers))
+        )
         return answered[0], dict(answered[1]), b"".join(body)
 
     def test_application_is_wrapped_once(self):
@@ -41,7 +43,9 @@ class TestWsgi(TransactionCase):
     def test_path_that_nobody_serves_is_tried_again(self):
         for provider in (*TRY_AGAIN_STATUS, "other"):
             status, headers, body = self.call(f"/mailgate/{provider}/x/y/z")
-            self.assertEqual(int(status[:3]), try_again_status(f"/mailgate/{provider}/"))
+            self.assertEqual(
+                int(status[:3]), try_again_status(f"/mailgate/{provider}/")
+            )
             self.assertIn("Retry-After", headers)
             self.assertNotIn(b"<", body)
 
@@ -59,7 +63,9 @@ class TestExchange(TransactionCase):
 
     def test_small_body_is_read_whole(self):
         body = self.exchange(b"x" * 100).read_body(100, 400)
-        self.assertEqual((body.data, body.size, body.oversized), (b"x" * 100, 100, False))
+        self.assertEqual(
+            (body.data, body.size, body.oversized), (b"x" * 100, 100, False)
+        )
 
     def test_oversized_body_is_mapped(self):
         body = self.exchange(b"y" * 250_000).read_body(100, 400_000)
@@ -97,7 +103,13 @@ class TestRedaction(TransactionCase):
 
     def test_request_line_in_the_log_is_masked(self):
         record = logging.LogRecord(
-            "werkzeug", logging.INFO, "", 0, "%s %s", ("POST", f"/mailgate/raw/{TOKEN}"), None
+            "werkzeug",
+            logging.INFO,
+            "",
+            0,
+            "%s %s",
+            ("POST", f"/mailgate/raw/{TOKEN}"),
+            None,
         )
         self.assertTrue(TokenMask().filter(record))
         self.assertNotIn(TOKEN, record.getMessage())
