@@ -1,0 +1,21 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+{
+    "name": "Mail Bridge: Simulator",
+    "summary": "Believable mails of many kinds on a button, without any provider",
+    "version": "1.0.0",
+    "category": "Discuss",
+    "author": "Mail Bridge contributors",
+    "website": "https://github.com/mail-bridge/mail-bridge",
+    "license": "LGPL-3",
+    "depends": ["mail_bridge"],
+    "data": [
+        "security/ir.model.access.csv",
+        "wizards/mail_bridge_simulate_wizard_views.xml",
+        "views/mail_bridge_account_views.xml",
+        "views/mail_bridge_menus.xml",
+    ],
+    "demo": ["demo/mail_bridge_demo.xml"],
+    "post_init_hook": "post_init_hook",
+    "uninstall_hook": "uninstall_hook",
+}
