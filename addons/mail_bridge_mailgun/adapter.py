@@ -57,18 +57,17 @@ class MailgunAdapter(ProviderAdapter):
             timestamp, token, signature = _proof(request)
         except PayloadError as error:
             raise SignatureError(str(error)) from None
-        seconds = signing.parse_timestamp(timestamp)
-        message = (timestamp + token).encode("utf-8", "surrogatepass")
+        seconds = signing.parse_timestamp(timestamp.decode("latin-1"))
         keys = account.secrets.get(const.SIGNING_KEY)
-        signing.require_hex_hmac(keys, message, signature)
+        signing.require_hex_hmac(keys, timestamp + token, signature)
         signing.require_fresh(seconds, request.received_at, self.retry_horizon)
 
     def dedupe_key(self, request: WebhookRequest) -> str:
         """Return Mailgun's one-time token."""
         token = _proof(request)[1]
-        if re.fullmatch(const.TOKEN, token, re.ASCII):
-            return token
-        return "sha256:" + digest(token.encode("utf-8", "surrogatepass"))
+        if re.fullmatch(const.TOKEN, token):
+            return token.decode("ascii")
+        return "sha256:" + digest(token)
 
     def content_hash(self, request: WebhookRequest) -> str:
         """Hash all fields but the proof, whatever their order."""
@@ -166,14 +165,13 @@ def _is_json(request: WebhookRequest) -> bool:
     return request.content_type == "application/json"
 
 
-def _proof(request: WebhookRequest) -> tuple[str, str, str]:
+def _proof(request: WebhookRequest) -> tuple[bytes, ...]:
     """Return timestamp, token and signature, each of which was posted exactly once.
 
     :raises PayloadError: one is missing, repeated or no text.
     """
     if not _is_json(request):
-        one, two, three = map(request.form.single, const.PROOF)
-        return one.decode("latin-1"), two.decode("latin-1"), three.decode("latin-1")
+        return tuple(map(request.form.single, const.PROOF))
     if len(request.body) > const.MAX_EVENT:
         raise PayloadError("no mail comes as JSON")
     block = request.json.get("signature")
@@ -182,7 +180,7 @@ def _proof(request: WebhookRequest) -> tuple[str, str, str]:
     )
     if list(map(type, values)) != [str, str, str]:
         raise PayloadError("the signature block is malformed")
-    return values[0], values[1], values[2]
+    return tuple(value.encode("utf-8", "surrogatepass") for value in values)
 
 
 def _storage_host(url: str, region: str) -> str:

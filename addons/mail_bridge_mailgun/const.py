@@ -23,7 +23,7 @@ API_KEY = "api_key"
 #: The proof; it differs where the same mail is posted again, so it is no content.
 PROOF = ("timestamp", "token", "signature")
 #: A genuine token is 50 hexadecimal digits.
-TOKEN = r"[A-Za-z0-9_-]{16,100}"
+TOKEN = rb"[A-Za-z0-9_-]{16,100}"
 
 #: Fields of Mailgun's own. Headers of the mail are posted beside them under their own
 #: names, so a sender can write a header that is called like one of these.
@@ -59,7 +59,10 @@ STORAGE_HOSTS = {
     "us": r"(api|(storage|sw|se|storage-us-[a-z]+\d{1,2})(\.api)?)\.mailgun\.(net|org)",
     "eu": r"((api|storage)\.eu|storage-europe-[a-z]+\d{1,2}\.api)\.mailgun\.(net|org)",
 }
-STORED_PATH = r"/v\d/domains/[A-Za-z0-9._-]{1,253}/messages/[A-Za-z0-9_=-]{1,512}"
+STORED_PATH = (
+    r"/v\d/domains/([A-Za-z0-9_-]{1,63}\.){0,9}[A-Za-z0-9_-]{1,63}"
+    r"/messages/[A-Za-z0-9_=-]{1,512}"
+)
 
 #: An event webhook (JSON) is a few kilobytes; a larger one is not read at all.
 MAX_EVENT = 1024 * 1024

@@ -37,6 +37,10 @@ from .headers import clean_text, header_line, one_line, parameter, safe_filename
 TYPE_HEADER = "X-Mail-Bridge-Type"
 #: Prefix for headers that described the original body, not the one built here.
 ORIGINAL_PREFIX = "X-Mail-Bridge-Original-"
+#: Those headers; whatever else begins with ``Content-`` still holds.
+_REBUILT = re.compile(
+    r"mime-version|content-(type|transfer-encoding|disposition|id|length|md5)"
+)
 _MESSAGE_ID_DOMAIN = "mail-bridge.invalid"
 _BINARY = "application/octet-stream"
 #: What ``email.contentmanager`` can read, and therefore Odoo.
@@ -176,7 +180,7 @@ def _identity(parts: MailParts) -> str:
 
 def _outer_header(name: str, value: str) -> bytes:
     kind = name.lower()
-    if kind.startswith("content-") or kind == "mime-version":
+    if _REBUILT.fullmatch(kind):
         name = ORIGINAL_PREFIX + name
     elif kind in ("message-id", "date") and not value.strip():
         return b""
