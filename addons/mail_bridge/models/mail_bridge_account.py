@@ -517,6 +517,22 @@ class MailBridgeAccount(models.Model):
         """Return the key of the tokens in our reply addresses (bytes)."""
         return hmac(self.env(su=True), "mail_bridge-reply_token", "key").encode()
 
+    def _note_first_post(self, moment):
+        """Remember when the first post came; call it between two transactions.
+
+        Not part of the work itself: two drains with the first mails of an account
+        would undo one another's work for the sake of this date.
+        """
+        self.env.cr.execute(
+            """UPDATE mail_bridge_account SET first_post_date = %s
+                WHERE id = (SELECT id FROM mail_bridge_account
+                             WHERE id = %s AND first_post_date IS NULL
+                               FOR UPDATE SKIP LOCKED)""",
+            (moment, self.id),
+        )
+        self.env.cr.commit()
+        self.invalidate_recordset(["first_post_date"])
+
     def _warn(self, summary, note=""):
         """Raise one activity on the account; an open one of the same kind serves."""
         self.ensure_one()

@@ -2,7 +2,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
 import uuid
-from dataclasses import replace
 from datetime import timedelta, timezone
 
 from odoo import api, fields, models
@@ -11,8 +10,12 @@ from odoo.tools import ormcache
 from ..const import BODY_DAYS, CHUNK_BYTES, MESSAGE_DAYS, SECRET_HEADERS
 from ..exceptions import PermanentError, TemporaryError
 from ..providers import registry
-from ..providers.authentication import check_dkim
 from ..providers.base import WebhookRequest
+from ..providers.evidence import (
+    needs_dkim_check,
+    with_dkim_verdict,
+    with_server_results,
+)
 from ..providers.http import fetch
 
 #: Part number of the request body; fetched content counts from 1.
@@ -259,7 +262,7 @@ class MailBridgeIntake(models.Model):
         fetched = {}
         if asked := adapter.missing(request, facts):
             fetched = intake._fetch(asked, attempt)
-        mails = list(adapter.parse(request, fetched, facts))
+        mails = intake._with_server_results(adapter.parse(request, fetched, facts))
         if account.check_dkim and any(map(needs_dkim_check, mails)):
             # DNS may take seconds: never inside the transaction
             self.env.cr.rollback()
@@ -303,6 +306,10 @@ class MailBridgeIntake(models.Model):
         }
         return {name: content for name, content in contents.items() if content}
 
+    def _with_server_results(self, mails):
+        trusted = self.account_id.trusted_authserv_id or ""
+        return [with_server_results(mail, trusted) for mail in mails]
+
     def _deliver(self, mails):
         """Turn mails into messages, in this transaction."""
         self.ensure_one()
@@ -310,8 +317,9 @@ class MailBridgeIntake(models.Model):
         for number, mail in enumerate(mails):
             Message._receive(self, number, mail)
         self._set_done()
-        if not self.account_id.first_post_date:
-            self.account_id.first_post_date = self.received_at
+        account, moment = self.account_id, self.received_at
+        if not account.first_post_date:
+            self.env.cr.postcommit.add(lambda: account._note_first_post(moment))
 
     def _on_dead(self):
         self.account_id._warn(
@@ -322,13 +330,17 @@ class MailBridgeIntake(models.Model):
         )
 
     def _mails(self):
-        """Return the mails of a stored post once more (after its processing)."""
+        """Return the mails of a stored post once more, after its processing.
+
+        :raises PermanentError: the retention time is over, or the addon is gone.
+        """
         self.ensure_one()
         adapter = registry.get(self.account_id.code)
         if not adapter:
             raise PermanentError("the provider's addon is not installed")
         facts = self.account_id.sudo()._facts()
-        return list(adapter.parse(self._request(), self._fetched(), facts))
+        mails = adapter.parse(self._request(), self._fetched(), facts)
+        return self._with_server_results(mails)
 
     def action_view_messages(self):
         """Open what became of the post."""
@@ -371,14 +383,3 @@ class MailBridgeIntake(models.Model):
         if full:
             self.env.ref("mail_bridge.ir_cron_retention")._trigger()
 
-
-def needs_dkim_check(mail):
-    """Tell whether our own look at the signature would say anything new."""
-    return mail.is_original and not mail.truncated and not mail.verdicts.known
-
-
-def with_dkim_verdict(mail):
-    """Return the mail with what its own signatures prove."""
-    if not needs_dkim_check(mail):
-        return mail
-    return replace(mail, verdicts=check_dkim(mail.mime))
