@@ -54,7 +54,7 @@ class DemoAdapter(ProviderAdapter):
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """Check the signature over id, timestamp and body."""
         stamp, post_id = _header(request, const.TIMESTAMP), _post_id(request)
-        signature = _header(request, const.SIGNATURE)
+        signature = _header(request, const.SIGNATURE).encode("utf-8", "replace")
         seconds = signing.parse_timestamp(stamp)
         message = f"{post_id}.{stamp}.".encode() + bytes(request.body[:])
         keys = account.secrets.get(const.SIGNING_KEY)

@@ -155,6 +155,8 @@ class MailBridgeAccount(models.Model):
                     ("account_id", "=", self.id),
                     ("state", "=", "routed"),
                     ("is_bounce", "=", False),
+                    ("trust", "=", "verified"),
+                    ("email_from", "not ilike", NEWSLETTER_DOMAIN),
                     ("res_model", "in", TARGETS),
                 ],
                 limit=1,
