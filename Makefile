@@ -1,8 +1,8 @@
 # Every target is one command of tools/; variables are passed on by the environment.
 PYTHON ?= python3
-export PORT DB BIND ONLY ODOO ODOO_SOURCE MODULE TAGS
+export PORT DB BIND ONLY ODOO ODOO_SOURCE MODULE TAGS QUICK WRITE
 
-.PHONY: run stop clean venv test matrix soak addons lint pot bench
+.PHONY: run stop clean venv test matrix soak addons lint audit pot bench
 
 run: ## a working Odoo at http://localhost:8069, three mails in it
 	@$(PYTHON) -m tools run
@@ -22,7 +22,9 @@ addons: ## Odoo tests of MODULE= (or TAGS=) on the kept database DB=
 	@$(PYTHON) -m tools addons
 lint: ## ruff, pylint-odoo, XML, manifests, import directions, 18/19 names
 	@$(PYTHON) -m tools lint
+audit: ## pip-audit over the pins, bandit over the addons
+	@$(PYTHON) -m tools audit
 pot: ## i18n/<addon>.pot of every addon
 	@$(PYTHON) -m tools pot
-bench: venv ## the measurements of docs/benchmarks.md
-	@PYTHONPATH=. .venv/bin/python tools/bench.py
+bench: ## the measurements of docs/benchmarks.md; ONLY=1,2 QUICK=1 WRITE=1
+	@$(PYTHON) -m tools bench

@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, Page
 from tests.support.bridge import Bridge
 from tests.support.chromium import chromium, sign_in
 from tests.support.logs import ServerLog
-from tests.support.shell import run_in_odoo
 from tools import database as databases
 from tools.client import OdooClient
 from tools.odoo_source import Odoo, find_odoo
@@ -17,6 +16,7 @@ from tools.paths import RUN
 from tools.postgres import Connection, EmbeddedPostgres, given_connection
 from tools.server import OdooServer
 from tools.services import cluster
+from tools.shell import run_in_odoo
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RUNTIME, DEVELOPMENT = "requirements.txt", "requirements-dev.txt"
 COMMANDS = {
     "addons": ("addon_tests", "main", DEVELOPMENT),
+    "bench": ("bench.command", "main", DEVELOPMENT),
+    "audit": ("audit", "main", DEVELOPMENT),
     "clean": ("ending", "clean", None),
     "clone": ("interactive", "clone", DEVELOPMENT),
     "lint": ("lint", "main", DEVELOPMENT),

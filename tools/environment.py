@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 from tools.console import Failure, say
+from tools.locks import locked
 from tools.paths import ROOT, RUN, TMP, VENV, venv_python
 
 RUNTIME = ROOT / "requirements.txt"
@@ -17,9 +18,14 @@ DEVELOPMENT = ROOT / "requirements-dev.txt"
 
 def ensure(requirements: Path = RUNTIME) -> None:
     """Create `.venv` and install `requirements`; nothing to do when it has them."""
-    # What the tests need includes what Odoo needs.
-    if any(_is_current(each) for each in (requirements, DEVELOPMENT)):
+    if _is_enough(requirements):
         return
+    with locked("venv"):
+        if not _is_enough(requirements):
+            _install(requirements)
+
+
+def _install(requirements: Path) -> None:
     if not venv_python().exists():
         say(f"making .venv with Python {sys.version.split()[0]}")
         shutil.rmtree(VENV, ignore_errors=True)
@@ -27,6 +33,12 @@ def ensure(requirements: Path = RUNTIME) -> None:
     say(f"installing {requirements.name}")
     _pip("install", "--quiet", "--only-binary", ":all:", "-r", str(requirements))
     _stamp(requirements).write_text(_fingerprint(requirements))
+
+
+def _is_enough(requirements: Path) -> bool:
+    # What the tests need includes what Odoo needs.
+    includes = [DEVELOPMENT] if requirements == RUNTIME else []
+    return any(_is_current(each) for each in [requirements, *includes])
 
 
 def _stamp(requirements: Path) -> Path:
@@ -42,7 +54,7 @@ def _is_current(requirements: Path) -> bool:
 
 def _fingerprint(requirements: Path) -> str:
     digest = hashlib.sha256(sys.version.encode())
-    for path in {RUNTIME, requirements}:
+    for path in dict.fromkeys([RUNTIME, requirements]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tools import processes
 from tools.console import Failure
+from tools.locks import locked
 from tools.paths import RUN, VENV
 from tools.ports import free_port
 
@@ -99,11 +100,12 @@ class EmbeddedPostgres:
 
     def start(self) -> Connection:
         """Start the server unless it runs; create the cluster on the first call."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.data / "PG_VERSION").exists():
-            self._create_cluster()
-        if not self.pid():
-            self._start()
+        with locked(self.folder.name):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.data / "PG_VERSION").exists():
+                self._create_cluster()
+            if not self.pid():
+                self._start()
         return self.connection()
 
     def stop(self) -> None:

@@ -87,7 +87,7 @@ def _server(odoo: Odoo, arguments: list[str]) -> Outcome:
 
 
 def _pytest(odoo: Odoo | None, arguments: list[str]) -> Outcome:
-    report = RUN / "log" / "pytest.xml"
+    report = RUN / "log" / f"pytest-{os.getpid()}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     environment = dict(os.environ, PYTHONPATH=str(ROOT))

@@ -1,0 +1,126 @@
+"""Preflight, manifests, stages: the small promises of the commands."""
+
+import socket
+import sys
+
+import pytest
+
+from tools import lint, odoo_source, preflight, suite
+from tools.console import Failure
+from tools.paths import ROOT
+
+
+def test_everything_missing_stands_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (3, 8, 1))
+    monkeypatch.setattr(preflight, "NEEDED_BYTES", 2**62)
+    with socket.socket() as taken, pytest.raises(SystemExit):
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        preflight.check(str(tmp_path), taken.getsockname()[1])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: missing: Python 3.10 to 3.13 (this is 3.8")
+    assert "is in use (set PORT=)" in line
+    assert line.endswith("3 GB of free disk")
+
+
+def test_nothing_is_missing_here():
+    assert preflight.missing(str(ROOT)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"version": "18.0.1.0.0"}, "version is not x.y.z"),
+        ({"license": "AGPL-3"}, "license is not LGPL-3"),
+        ({"depends": []}, "depends is missing"),
+        ({"data": ["views/gone.xml"]}, "views/gone.xml is not there"),
+    ],
+)
+def test_manifest_rules(tmp_path, values, problem):
+    good = {
+        "name": "X",
+        "summary": "Y",
+        "version": "1.0.0",
+        "author": "Z",
+        "license": "LGPL-3",
+        "depends": ["mail"],
+    }
+    (tmp_path / "__manifest__.py").write_text(repr(good))
+    assert lint.manifest_problems(tmp_path) == []
+    (tmp_path / "__manifest__.py").write_text(repr({**good, **values}))
+    assert problem in lint.manifest_problems(tmp_path)[0]
+
+
+def test_view_that_no_manifest_lists_is_found(tmp_path):
+    manifest = {"name": "X", "summary": "Y", "version": "1.0.0", "author": "Z"}
+    manifest |= {"license": "LGPL-3", "depends": ["mail"]}
+    (tmp_path / "__manifest__.py").write_text(repr(manifest))
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "x.xml").write_text("<odoo/>")
+    assert lint.manifest_problems(tmp_path) == ["views/x.xml is not listed"]
+
+
+def _release(folder, version):
+    (folder / "odoo").mkdir(parents=True)
+    text = f"version_info = ({version}, 0, 0, 'final', 0, '')"
+    (folder / "odoo" / "release.py").write_text(text)
+
+
+def test_odoo_source_is_looked_at_first(tmp_path, monkeypatch):
+    _release(tmp_path / "given", 18)
+    monkeypatch.setenv("ODOO_SOURCE", str(tmp_path / "given"))
+    assert odoo_source.installed().root == tmp_path / "given"
+    monkeypatch.setattr(odoo_source, "ODOO_HOME", tmp_path / "home")
+    assert odoo_source.installed("19.0") is None
+
+
+def test_cached_18_comes_before_cached_19(tmp_path, monkeypatch):
+    monkeypatch.delenv("ODOO_SOURCE", raising=False)
+    monkeypatch.setattr(odoo_source, "ODOO_HOME", tmp_path)
+    _release(tmp_path / "19.0" / odoo_source.PACKAGED, 19)
+    assert odoo_source.installed().version == "19.0"
+    _release(tmp_path / "18.0", 18)
+    assert odoo_source.installed().version == "18.0"
+
+
+def test_source_without_odoo_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ODOO_SOURCE", str(tmp_path))
+    with pytest.raises(Failure, match=r"holds no odoo/release\.py"):
+        odoo_source.installed()
+
+
+def test_demo_data_is_asked_for_as_the_version_wants(tmp_path):
+    old = odoo_source.Odoo("18.0", tmp_path, "")
+    new = odoo_source.Odoo("19.0", tmp_path, "")
+    assert (old.demo_option(True), old.demo_option(False)) == (
+        [],
+        ["--without-demo=all"],
+    )
+    assert (new.demo_option(True), new.demo_option(False)) == (["--with-demo"], [])
+
+
+@pytest.mark.parametrize(
+    ("only", "stage"),
+    [
+        ("adapters", "adapters"),
+        ("addons", "addons on 19.0"),
+        ("server", "server on 19.0"),
+        ("/mail_bridge:TestX", "addons /mail_bridge:TestX"),
+        ("tests/tools", "tests/tools"),
+        ("forged", "-k forged"),
+    ],
+)
+def test_only_chooses_a_stage(tmp_path, only, stage):
+    odoo = odoo_source.Odoo("19.0", tmp_path, "")
+    assert [name for name, _run in suite._stages(odoo, only)] == [stage]
+
+
+def test_a_failure_in_the_teardown_fails_its_test(tmp_path):
+    report = tmp_path / "report.xml"
+    report.write_text(
+        "<testsuites><testsuite><testcase classname='a' name='t'/>"
+        "<testcase classname='a' name='t'><error/></testcase>"
+        "<testcase classname='a' name='u'/><testcase classname='a' name='s'><skipped/>"
+        "</testcase></testsuite></testsuites>"
+    )
+    assert suite._read_report(report) == (1, 1, 1)
