@@ -196,10 +196,10 @@ class GatewayRun:
         outcome = env["mail.bridge.served"]._take(
             self._message_id, place, print_, self.message.id
         )
-        if outcome == "other_content":
+        if outcome == "other_content" and self.trust != "released":
             self.quarantine = True
             self.reason = "reused_message_id"
-        return outcome == "fresh"
+        return outcome == "fresh" or self.trust == "released"
 
     @staticmethod
     def _fingerprint(values: dict) -> str:

@@ -382,4 +382,3 @@ class MailBridgeIntake(models.Model):
         old.unlink()
         if full:
             self.env.ref("mail_bridge.ir_cron_retention")._trigger()
-

@@ -12,11 +12,18 @@ from odoo.tools.mail import decode_message_header
 
 from ..gateway import CONTEXT_KEY, GatewayRun
 from ..providers.authentication import from_domain
-from ..providers.base import digest
+from ..providers.evidence import with_dkim_verdict
+from ..providers.mime import with_message_id
 from ..providers.repair import make_safe
 
 #: Core's gateway sends nothing while it works; the queue does, woken afterwards.
 GATEWAY_CONTEXT = {"mail_notify_force_send": False, "image_no_postprocess": True}
+#: For rows of our own on the hot path; never for the records mails go to.
+QUIET_CONTEXT = {
+    "tracking_disable": True,
+    "mail_create_nosubscribe": True,
+    "mail_create_nolog": True,
+}
 #: Longest text of a header kept for people to see.
 SHOWN_CHARACTERS = 500
 
@@ -146,18 +153,9 @@ class MailBridgeMessage(models.Model):
 
         :param mail: ``InboundMail``.
         """
-        account = intake.account_id
         safe = make_safe(with_message_id(mail.mime))
         values = self._prepare_values(intake, number, mail, safe)
-        message = (
-            self.with_company(account.company_id)
-            .with_context(
-                tracking_disable=True,
-                mail_create_nosubscribe=True,
-                mail_create_nolog=True,
-            )
-            .create(values)
-        )
+        message = self.with_context(**QUIET_CONTEXT).create(values).with_env(self.env)
         if (verdict := message._screen(mail)) is not None:
             message.write(verdict)
         else:
@@ -238,10 +236,10 @@ class MailBridgeMessage(models.Model):
             forced=forced,
             released=released,
         )
-        gateway = self.env["mail.thread"].with_context(
-            **GATEWAY_CONTEXT, **{CONTEXT_KEY: run}
+        gateway = self.env["mail.thread"].with_company(self.company_id)
+        gateway.with_context(**GATEWAY_CONTEXT, **{CONTEXT_KEY: run}).message_process(
+            False, mime
         )
-        gateway.message_process(False, mime)
         self.write(self._outcome(run))
         if run.queued_mail:
             self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
@@ -277,6 +275,8 @@ class MailBridgeMessage(models.Model):
         if self.posted_ids and self.state in ("routed", "repeated"):
             raise UserError(self.env._("This mail stands in a record already."))
         mail = self._mail()
+        if self.account_id.check_dkim:
+            mail = with_dkim_verdict(mail)
         safe = make_safe(with_message_id(mail.mime))
         self.posted_ids.sudo().unlink()
         self._route(mail, safe.mime, forced=forced, released=released)
@@ -345,15 +345,6 @@ class MailBridgeMessage(models.Model):
         if not self.res_id or self.res_model not in self.env:
             return None
         return self.env[self.res_model].browse(self.res_id).exists()
-
-
-def with_message_id(mime):
-    """Return the mail with a Message-ID, a deterministic one where none came."""
-    head = mime[: 256 * 1024].lstrip(b"\r\n")
-    head = head.partition(b"\r\n\r\n")[0].partition(b"\n\n")[0]
-    if b"\nmessage-id:" in b"\n" + head.lower():
-        return mime
-    return b"Message-ID: <%s@mail-bridge.invalid>\r\n%s" % (digest(mime).encode(), mime)
 
 
 def shown(text):

@@ -178,8 +178,7 @@ class MailBridgeSecret(models.Model):
     @api.model
     def action_reencrypt(self):
         """Encrypt every value with the active key of the ring; return how many."""
-        if not self.env.su and not self.env.user.has_group("base.group_system"):
-            raise AccessError(self.env._("Only an administrator may do this."))
+        self._check_administrator()
         ring = self._ring()
         secrets = self.sudo().search([])
         for secret in secrets:
@@ -194,6 +193,20 @@ class MailBridgeSecret(models.Model):
             FINGERPRINT_PARAMETER, ring.active
         )
         return len(secrets)
+
+    @api.model
+    def action_forget(self):
+        """Delete every value, for a database whose key is lost; accounts go off."""
+        self._check_administrator()
+        accounts = self.env["mail.bridge.account"].sudo()
+        accounts.with_context(active_test=False).search([]).action_disable()
+        self.sudo().search([]).unlink()
+        parameter = self.env["ir.config_parameter"].sudo()
+        parameter.search([("key", "=", FINGERPRINT_PARAMETER)]).unlink()
+
+    def _check_administrator(self):
+        if not self.env.su and not self.env.user.has_group("base.group_system"):
+            raise AccessError(self.env._("Only an administrator may do this."))
 
 
 class MailBridgeSecretMixin(models.AbstractModel):

@@ -76,6 +76,11 @@ class ResConfigSettings(models.TransientModel):
             },
         }
 
+    def action_mail_bridge_forget(self):
+        """Delete all secrets whose key is lost, so that new ones can be entered."""
+        self.env["mail.bridge.secret"].action_forget()
+        return {"type": "ir.actions.client", "tag": "reload"}
+
 
 def guard_is_loaded():
     """Tell whether the guard is loaded before any database is (server-wide)."""

@@ -140,8 +140,8 @@ class AuthenticationVerdicts:
 
     @property
     def known(self) -> bool:
-        """Whether anybody gave any verdict."""
-        return bool(self.spf or self.dkim or self.dmarc)
+        """Whether anybody found out anything; ``none`` says that there was nothing."""
+        return any(word not in ("", "none") for word in (self.spf, self.dkim, self.dmarc))
 
 
 @dataclass(frozen=True)

@@ -113,3 +113,14 @@ class TestForgery(BridgeCase):
         self.assertNotEqual(record.create_uid, self.admin)
         self.assertFalse(message.posted_ids.author_id)
         self.assertIn(self.admin.email, message.posted_ids.email_from)
+
+    def test_released_mail_with_a_reused_message_id_is_posted(self):
+        mime = self.make_mail("One")
+        self.deliver(mime, [f"desk-a@{DOMAIN}"])
+        other = mime.replace(b"One", b"Two")
+        message = self.deliver(other, [f"desk-a@{DOMAIN}"])
+        self.assertEqual(message.state, "quarantined")
+        mail = InboundMail(mime=other, envelope_recipients=(f"desk-a@{DOMAIN}",))
+        message._route(mail, other, released=True)
+        self.assertEqual(message.state, "routed")
+        self.assertIn("Two", message.posted_ids.body)

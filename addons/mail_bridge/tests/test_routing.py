@@ -2,6 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.tests import tagged
 
+from ..providers.base import InboundMail
 from .common import DOMAIN, BridgeCase
 
 
@@ -194,3 +195,28 @@ class TestRouting(BridgeCase):
         )
         message = self.deliver(recipients=[f"nobody@{DOMAIN}"], account=account)
         self.assertEqual(message.company_id, company)
+
+    def test_record_is_made_as_odoo_s_own_gateway_makes_it(self):
+        """Our rows are quiet; the records that mails go to are not."""
+        env = self.env(context=dict(self.env.context, tracking_disable=False))
+        intake = self.make_intake().with_env(env)
+        mail = InboundMail(self.make_mail(), envelope_recipients=(f"desk-a@{DOMAIN}",))
+        message = env["mail.bridge.message"]._receive(intake, 0, mail)
+        self.assertFalse(message.env.context.get("mail_create_nolog"))
+        self.assertFalse(message.env.context.get("tracking_disable"))
+        record = self.env[message.res_model].browse(message.res_id)
+        self.assertEqual(len(self.posts(record)), 1)
+
+    def test_trusted_mail_server_tells_who_the_sender_is(self):
+        parent = self.customer.message_post(body="We ask", message_type="comment")
+        mime = (
+            b"Authentication-Results: mx.own.example; dkim=pass header.d=outside.example"
+            b"\r\n" + self.make_mail(References=parent.message_id)
+        )
+        mail = InboundMail(mime, envelope_recipients=(f"catchall@{DOMAIN}",))
+        for trusted, state in (("", "quarantined"), ("mx.own.example", "routed")):
+            self.account.trusted_authserv_id = trusted
+            intake = self.make_intake()
+            intake._deliver(intake._with_server_results([mail]))
+            self.assertEqual(intake.message_ids.state, state, trusted)
+            self.assertEqual(intake.state, "done")

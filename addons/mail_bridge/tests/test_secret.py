@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 from cryptography.fernet import Fernet
 
-from odoo.exceptions import UserError
-from odoo.tests import TransactionCase, tagged
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import TransactionCase, new_test_user, tagged
 from odoo.tools import config
 
 from ..keyring import (
@@ -151,3 +151,17 @@ class TestSecret(TransactionCase):
         for keys in ([], ["no key"]):
             with self.assertRaises(KeyRingError):
                 KeyRing(keys)
+
+    def test_lost_key_can_be_given_up(self):
+        (self.folder / "mail_bridge.key").unlink()
+        self.Secret.action_forget()
+        self.assertFalse(self.Secret._is_ready())
+        self.Secret._store(self.account, "canary", CANARY)
+        self.assertEqual(self.live(), [CANARY])
+
+    def test_only_an_administrator_gives_up_the_key(self):
+        user = new_test_user(
+            self.env, "bridge-only", groups="mail_bridge.group_administrator"
+        )
+        with self.assertRaises(AccessError):
+            self.Secret.with_user(user).action_forget()
