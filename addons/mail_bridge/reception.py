@@ -220,7 +220,7 @@ class Reception:
     def _insert(
         self, request: WebhookRequest, candidate: Candidate, key: str, content: str
     ) -> tuple[str, str]:
-        """Insert and commit; the same post at the same instant is found the next time."""
+        """Insert and commit; one that came at the same instant is found next time."""
         account = candidate.account
         secrets = [value for value in (*candidate.secrets, self.token) if value]
         for _ in range(CONFLICT_TRIES):
