@@ -209,10 +209,9 @@ class TestRouting(BridgeCase):
 
     def test_trusted_mail_server_tells_who_the_sender_is(self):
         parent = self.customer.message_post(body="We ask", message_type="comment")
-        mime = (
-            b"Authentication-Results: mx.own.example; dkim=pass"
-            b" header.d=outside.example\r\n" + self.make_mail(References=parent.message_id)
-        )
+        results = b"Authentication-Results: mx.own.example; dkim=pass header.d="
+        mime = results + b"outside.example\r\n"
+        mime += self.make_mail(References=parent.message_id)
         mail = InboundMail(mime, envelope_recipients=(f"catchall@{DOMAIN}",))
         for trusted, state in (("", "quarantined"), ("mx.own.example", "routed")):
             self.account.trusted_authserv_id = trusted
