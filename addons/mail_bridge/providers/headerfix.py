@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 import unicodedata
 from email import policy
 
 from .headers import header_line
+from .mime import STAND_IN_DOMAIN
 from .mimescan import unfold
 
 #: RFC 5322 §2.1.1 limits a line to 998 characters. A longer identifier does not fit
@@ -269,6 +271,10 @@ def _repair_ids(name: bytes, value: bytes) -> str:
     ]
     ids = ids[-MAX_REFERENCES:] if name == b"references" else ids[:1]
     kept = [found for found in ids if reads_well(b"message-id", b"<%s>" % found)]
+    if not kept and name == b"message-id":
+        # Still tells one mail from another, and the same mail as itself.
+        identity = hashlib.sha256(b"".join(value.split())).hexdigest()
+        return f"<{identity}@{STAND_IN_DOMAIN}>"
     return " ".join(f"<{found.decode('ascii')}>" for found in kept)
 
 

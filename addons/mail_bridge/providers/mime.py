@@ -41,7 +41,8 @@ ORIGINAL_PREFIX = "X-Mail-Bridge-Original-"
 _REBUILT = re.compile(
     r"mime-version|content-(type|transfer-encoding|disposition|id|length|md5)"
 )
-_MESSAGE_ID_DOMAIN = "mail-bridge.invalid"
+#: RFC 2606 reserves ``invalid``: nobody can receive mail there.
+STAND_IN_DOMAIN = "mail-bridge.invalid"
 _BINARY = "application/octet-stream"
 #: What ``email.contentmanager`` can read, and therefore Odoo.
 _READABLE = ("text/", "image/", "audio/", "video/", "application/")
@@ -53,6 +54,10 @@ _IDENTITY = ("from", "to", "cc", "subject", "date", "in-reply-to", "references")
 _CHARSETS = re.compile(
     r"us-ascii|ascii|utf-?8|utf-16(le|be)?|iso-8859-\d{1,2}|windows-125\d|koi8-[ru]"
     r"|shift_jis|euc-(jp|kr)|gb(k|2312|18030)|big5|iso-2022-jp"
+)
+#: The value may stand on the next line; Outlook writes it so.
+_MESSAGE_ID = re.compile(
+    rb"^message-id[ \t]*:[ \t]*(?:\r?\n[ \t]+)*[^ \t\r\n]", re.IGNORECASE | re.MULTILINE
 )
 #: A text larger than this is not decoded only to see whether its charset is true.
 _MAX_CHARSET_CHECK = 8 * 1024 * 1024
@@ -116,7 +121,7 @@ def build_mime(parts: MailParts, date: datetime | None = None) -> bytes:
     for name, value in parts.headers:
         out.write(_outer_header(name, value))
     if not parts.header("message-id").strip():
-        out.write(header_line("Message-ID", f"<{seed}@{_MESSAGE_ID_DOMAIN}>"))
+        out.write(header_line("Message-ID", f"<{seed}@{STAND_IN_DOMAIN}>"))
     if date is not None and not parts.header("date").strip():
         out.write(header_line("Date", format_datetime(date)))
     out.write(b"MIME-Version: 1.0\r\n")
@@ -149,7 +154,7 @@ def with_message_id(mime: bytes) -> bytes:
     """
     end = re.search(rb"\r?\n\r?\n", mime)
     block = mime[: end.start()] if end else mime
-    if re.search(rb"^message-id[ \t]*:[ \t]*\S", block, re.IGNORECASE | re.MULTILINE):
+    if _MESSAGE_ID.search(block):
         return mime
     sha = hashlib.sha256()
     for name in _IDENTITY:
@@ -157,7 +162,7 @@ def with_message_id(mime: bytes) -> bytes:
         for found in re.finditer(pattern, block, re.IGNORECASE | re.MULTILINE):
             sha.update(b" ".join(found.group().split()) + b"\n")
     sha.update(memoryview(mime)[len(block) :])
-    identity = f"<{sha.hexdigest()}@{_MESSAGE_ID_DOMAIN}>"
+    identity = f"<{sha.hexdigest()}@{STAND_IN_DOMAIN}>"
     return header_line("Message-ID", identity) + mime
 
 

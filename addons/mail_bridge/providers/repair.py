@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from . import headerfix
 from .headers import header_line, parameter, safe_filename
-from .mime import TYPE_HEADER, with_message_id
+from .mime import STAND_IN_DOMAIN, TYPE_HEADER, with_message_id
 from .mimeparts import decoded, file_name, is_inline, text_of
 from .mimescan import (
     MAX_DEPTH,
@@ -52,8 +52,7 @@ EXCERPT = 20_000
 #: second one, but not a flood of them.
 MAX_SENDERS = 5
 MAX_NOTES = 30
-#: RFC 2606 reserves ``invalid``: nobody can receive mail there.
-STAND_IN_SENDER = '"Unknown sender" <unknown-sender@mail-bridge.invalid>'
+STAND_IN_SENDER = f'"Unknown sender" <unknown-sender@{STAND_IN_DOMAIN}>'
 #: Without a sender Odoo would post the mail as its own robot; without a Message-ID it
 #: would not notice a second copy.
 NO_SENDER = "The mail names no usable sender; a stand-in was put in."

@@ -3,5 +3,6 @@
 from . import test_account
 from . import test_forgery
 from . import test_intake
+from . import test_repair
 from . import test_routing
 from . import test_secret

@@ -13,11 +13,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from email.message import EmailMessage
+from uuid import uuid4
 
 Maker = Callable[[str], bytes]
 BAD_MAILS: dict[str, Maker] = {}
 CHOKES: set[str] = set()
 STALLS: set[str] = set()
+#: Delivery reports: Odoo evaluates them and posts nothing.
+BOUNCES = frozenset(("delivery_status_of_100000_blocks",))
 
 MARKER = "The text that must arrive"
 
@@ -46,7 +49,7 @@ def header(
     more: str = "",
 ) -> bytes:
     """Return the header lines of a mail, without the empty line behind them."""
-    message_id = message_id or f"<{abs(hash((sender, subject, more)))}@sender.example>"
+    message_id = message_id or f"<{uuid4().hex}@sender.example>"
     return (
         f"From: {sender}\r\nTo: {recipient}\r\nSubject: {subject}\r\n"
         f"Message-ID: {message_id}\r\nDate: Fri, 20 Nov 2026 10:00:00 +0000\r\n"
@@ -110,6 +113,43 @@ def good_mail(recipient: str) -> bytes:
     return message.as_bytes()
 
 
+def good_bounce(recipient: str) -> bytes:
+    """Return an ordinary delivery report."""
+    status = (
+        b"Content-Type: message/delivery-status\r\n\r\n"
+        b"Reporting-MTA: dns; mx.other.example\r\n\r\n"
+        b"Final-Recipient: rfc822; nobody@other.example\r\n"
+        b"Action: failed\r\nStatus: 5.1.1\r\n"
+    )
+    original = b"Content-Type: message/rfc822\r\n\r\n" + header(
+        "nobody@other.example", sender=recipient, message_id="<sent-1@my.example>"
+    )
+    text = text_part("Your mail could not be delivered.")
+    body = mixed("report", text, status, original + b"\r\nHello\r\n", subtype="report")
+    body = body.replace(b"report;", b"report; report-type=delivery-status;", 1)
+    sender = "Mail Delivery System <MAILER-DAEMON@mx.other.example>"
+    return header(recipient, sender=sender, subject="Undelivered") + body
+
+
+def everything_odd(recipient: str) -> bytes:
+    """Return a mail with a fault in every place and something to keep in each."""
+    html = "<p>größer als zwölf</p>".encode("latin-1")
+    parts = [
+        b"Content-Type: text/html; charset=x-unknown\r\n\r\n" + html,
+        file_part("../../x", bytes(range(256))),
+        b"Content-Type: model/stl\r\nContent-Transfer-Encoding: x-odd\r\n"
+        b"Content-Disposition: attachment; filename*0*=utf-8''%C3%BCn;"
+        b" filename*1=ter.bin\r\n\r\n\r\nraw\n",
+    ]
+    fields = (
+        f"From: =?iso-8859-1?q?M=FCller=2C_J=FCrgen?= (((\0))) <juergen@sender.example>"
+        f"\r\nTo: {recipient}\r\nSubject: =?utf-8?q?Gr=C3=BC?= =?utf-8?q?=C3=9Fe?="
+        f"\r\n aus K_ln\0\r\nMessage-ID:\r\n <odd-1@sender.example>\r\n"
+        f"Date: Fri, 20 Nov 2026 10:00:00 +0100\r\nMIME-Version: 1.0\r\n"
+    )
+    return fields.encode().replace(b"K_ln", b"K\xf6ln") + mixed("b", *parts)
+
+
 # ------------------------------------------------------------------------- charsets
 
 
@@ -137,7 +177,7 @@ def punycode_body_of_200_kb(recipient: str) -> bytes:
     return header(recipient) + body.encode() + b"a-bcd9" * 33_000
 
 
-@bad_mail(chokes=True)
+@bad_mail()
 def undefined_charset_in_subject(recipient: str) -> bytes:
     return plain(recipient, subject="=?undefined?q?hello?=")
 
@@ -241,7 +281,7 @@ def twenty_thousand_recipients(recipient: str) -> bytes:
     return plain(f"{recipient}, {crowd}")
 
 
-@bad_mail()
+@bad_mail(stalls=True)
 def five_thousand_recipients(recipient: str) -> bytes:
     crowd = ",\r\n ".join(f"Person {i} <a{i}@b.example>" for i in range(5_000))
     return plain(f"{recipient}, {crowd}")
@@ -278,7 +318,7 @@ def date_of_100_kb(recipient: str) -> bytes:
     return plain(recipient).replace(b"20 Nov 2026", b"1 " * 50_000)
 
 
-@bad_mail()
+@bad_mail(chokes=True)
 def junk_line_in_header(recipient: str) -> bytes:
     mail = header(recipient)
     first, _, rest = mail.partition(b"\r\n")
@@ -317,7 +357,7 @@ def parameters_20000(recipient: str) -> bytes:
     return header(recipient) + head.encode()
 
 
-@bad_mail()
+@bad_mail(stalls=True)
 def boundary_of_1_mb(recipient: str) -> bytes:
     return header(recipient) + mixed("b" * 1_000_000, text_part())
 
@@ -367,7 +407,7 @@ def hostile_mail_inside_a_mail(recipient: str) -> bytes:
     return header(recipient) + mixed("b", text_part(), inner)
 
 
-@bad_mail(chokes=True)
+@bad_mail()
 def empty_enclosed_message(recipient: str) -> bytes:
     inner = b"Content-Type: message/partial; id=x\r\nContent-ID: <x>\r\n\r\n"
     inner += b"Message-ID: <<<\r\n\r\n"
