@@ -34,8 +34,8 @@ class GatewayRun:
 
     Compared by identity: environments with equal contexts are shared per transaction.
 
-    :param author_domain: domain of the one address in From, ``""`` where it is unclear.
-    :param forced: a route ``(model, res_id, values)`` a person chose; nothing is judged.
+    :param author_domain: domain of the one address in From, ``""`` where unclear.
+    :param forced: a route ``(model, res_id, values)`` that a person chose.
     :param released: a person released the mail from quarantine; its sender counts.
     """
 

@@ -470,7 +470,7 @@ class MailBridgeAccount(models.Model):
         return int(BODY_FACTOR * self._mail_limit()) + BODY_MARGIN_BYTES
 
     def _webhook_path(self):
-        """Return the path providers post to, with the token; ``""`` without provider."""
+        """Return the path that providers post to; ``""`` without a provider."""
         self.ensure_one()
         if self.code == "none" or not self.id:
             return ""

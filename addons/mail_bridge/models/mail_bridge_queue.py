@@ -31,6 +31,18 @@ CONFLICTS = (
     errors.LockNotAvailable,
     psycopg2.IntegrityError,
 )
+CLAIM = """
+    UPDATE {table} AS q
+       SET attempts = q.attempts + 1, claimed_by = %(worker)s,
+           next_attempt = (now() AT TIME ZONE 'UTC')
+               + (%(backoff)s)[least(q.attempts + 1, %(steps)s)]
+               * %(jitter)s * interval '1 minute'
+     WHERE q.id = (SELECT id FROM {table}
+                    WHERE state IN ('pending', 'failed')
+                      AND next_attempt <= (now() AT TIME ZONE 'UTC')
+                 ORDER BY priority, next_attempt, id
+                    LIMIT 1 FOR UPDATE SKIP LOCKED)
+ RETURNING q.id, q.attempts"""
 _woken: dict[tuple[str, str], float] = {}
 WORKER = f"{socket.gethostname()}:{os.getpid()}"[:60]
 
@@ -109,36 +121,27 @@ class MailBridgeQueue(models.AbstractModel):
         """Take the most urgent due row: ``(id, number of this try)`` or ``None``."""
         cr = self.env.cr
         cr.rollback()  # a fresh snapshot: rows changed after ours cannot be locked
-        # The claim may be lost in a crash of PostgreSQL (the row is then due at once),
-        # so it need not wait for the disk.
-        cr.execute("SET LOCAL synchronous_commit TO OFF")
-        try:
-            cr.execute(
-                f"""UPDATE {self._table} AS q
-                       SET attempts = q.attempts + 1, claimed_by = %(worker)s,
-                           next_attempt = (now() AT TIME ZONE 'UTC')
-                               + (%(backoff)s)[least(q.attempts + 1, %(steps)s)]
-                               * %(jitter)s * interval '1 minute'
-                     WHERE q.id = (SELECT id FROM {self._table}
-                                    WHERE state IN ('pending', 'failed')
-                                      AND next_attempt <= (now() AT TIME ZONE 'UTC')
-                                 ORDER BY priority, next_attempt, id
-                                    LIMIT 1 FOR UPDATE SKIP LOCKED)
-                 RETURNING q.id, q.attempts""",
-                {
-                    "worker": WORKER,
-                    "backoff": list(BACKOFF_MINUTES),
-                    "steps": len(BACKOFF_MINUTES),
-                    "jitter": random.uniform(1.0, 1.2),  # noqa: S311 spreads load
-                },
-            )
-            row = cr.fetchone()
-            cr.commit()
-        except CONFLICTS:
-            cr.rollback()
-            return self._claim()
-        self.env.invalidate_all()
-        return row
+        while True:
+            try:
+                # The claim may be lost when PostgreSQL crashes (the row is then due
+                # at once), so it need not wait for the disk.
+                cr.execute("SET LOCAL synchronous_commit TO OFF")
+                cr.execute(CLAIM.format(table=self._table), self._claim_values())
+                row = cr.fetchone()
+                cr.commit()
+            except CONFLICTS:
+                cr.rollback()
+                continue
+            self.env.invalidate_all()
+            return row
+
+    def _claim_values(self):
+        return {
+            "worker": WORKER,
+            "backoff": list(BACKOFF_MINUTES),
+            "steps": len(BACKOFF_MINUTES),
+            "jitter": random.uniform(1.0, 1.2),  # noqa: S311 spreads load
+        }
 
     @api.model
     def _try(self, row_id, attempt):
