@@ -13,9 +13,8 @@ from datetime import datetime
 from odoo.addons.mail_bridge.exceptions import PayloadError, SignatureError
 from odoo.addons.mail_bridge.providers import signing
 from odoo.addons.mail_bridge.providers.base import (
+    PLAIN_ANSWERS,
     AccountFacts,
-    Answer,
-    Answers,
     FetchRequest,
     InboundMail,
     ProviderAdapter,
@@ -42,11 +41,7 @@ class MailgunAdapter(ProviderAdapter):
     docs_url = const.DOCS_URL
     reviewed_on = const.REVIEWED_ON
     # Never 406: Mailgun drops the mail for good on it.
-    answers = Answers(
-        stored=Answer(200, b"OK"),
-        rejected=Answer(403, b"rejected"),
-        try_again=Answer(503, b"try again", headers=(("Retry-After", "60"),)),
-    )
+    answers = PLAIN_ANSWERS
     signing_secrets = (const.SIGNING_KEY,)
     retry_horizon = const.RETRY_HORIZON
     names_account = True

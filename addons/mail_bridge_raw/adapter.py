@@ -12,9 +12,8 @@ from datetime import datetime
 from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers import envelope, signing
 from odoo.addons.mail_bridge.providers.base import (
+    PLAIN_ANSWERS,
     AccountFacts,
-    Answer,
-    Answers,
     InboundMail,
     ProviderAdapter,
     SamplePost,
@@ -38,11 +37,7 @@ class RawAdapter(ProviderAdapter):
     label = "Raw MIME"
     docs_url = const.DOCS_URL
     reviewed_on = const.REVIEWED_ON
-    answers = Answers(
-        stored=Answer(200, b"OK"),
-        rejected=Answer(403, b"rejected"),
-        try_again=Answer(503, b"try again", headers=(("Retry-After", "60"),)),
-    )
+    answers = PLAIN_ANSWERS
     retry_horizon = const.RETRY_HORIZON
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:

@@ -101,6 +101,14 @@ class Answers:
     try_again: Answer
 
 
+#: For providers that look at the status alone and keep a mail on any but success.
+PLAIN_ANSWERS = Answers(
+    stored=Answer(200, b"OK"),
+    rejected=Answer(403, b"rejected"),
+    try_again=Answer(503, b"try again", headers=(("Retry-After", "60"),)),
+)
+
+
 @dataclass(frozen=True)
 class FetchRequest:
     """Something that a request only points to, to be fetched before it is parsed.
@@ -141,7 +149,9 @@ class AuthenticationVerdicts:
     @property
     def known(self) -> bool:
         """Whether anybody found out anything; ``none`` says that there was nothing."""
-        return any(word not in ("", "none") for word in (self.spf, self.dkim, self.dmarc))
+        return any(
+            word not in ("", "none") for word in (self.spf, self.dkim, self.dmarc)
+        )
 
 
 @dataclass(frozen=True)

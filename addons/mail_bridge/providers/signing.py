@@ -90,13 +90,15 @@ def hex_hmac(key: str, *pieces: bytes) -> str:
 
 
 def require_hex_hmac(
-    values: Sequence[str] | None, message: bytes, signature: bytes
+    values: Sequence[str] | None, message: bytes, signature: str | bytes
 ) -> None:
     """Check a lower-case hex HMAC-SHA256 of a message against every live key.
 
     :raises SignatureError: no key is set, or none of them made the signature.
     """
     expected = [hmac_sha256(key, message).hex().encode() for key in live_keys(values)]
+    if isinstance(signature, str):
+        signature = signature.encode("utf-8", "surrogatepass")
     require_match(expected, [signature])
 
 
