@@ -15,6 +15,7 @@ undone by ``urllib.parse``.
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import mmap
 import re
@@ -39,6 +40,7 @@ MAX_FIELDS = 10_000
 MAX_FILES = 2_000
 #: Bytes of the header block of one part, and of a name in an urlencoded form.
 MAX_HEADER = 16_384
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _TOO_MANY = "the form has too many fields"
 #: Bytes cut out of the body at a time.
 _PIECE = 1 << 20
@@ -119,7 +121,7 @@ class FormPart:
                 torn = piece.find(b"%", len(piece) - 2) if cut < self.end else -1
                 if torn > 0:
                     cut, piece = start + torn, piece[:torn]
-                piece = unquote_to_bytes(piece.replace(b"+", b" "))
+                piece = _unescape(piece)
             yield piece
             start = cut
 
@@ -317,12 +319,25 @@ def _urlencoded(body: Buffer) -> Iterator[FormPart]:
         if name_end - start > MAX_HEADER:
             raise PayloadError("a field of the form has too long a name")
         if end > start:
-            raw = bytes(body[start:name_end]).replace(b"+", b" ")
-            name = decode(unquote_to_bytes(raw))
+            name = decode(_unescape(bytes(body[start:name_end])))
             value = min(name_end + 1, end)
             yield FormPart(name, None, (), body, value, end, escaped=True)
         start = end + 1
     raise PayloadError(_TOO_MANY)
+
+
+def _unescape(data: bytes) -> bytes:
+    """Undo the escapes of an urlencoded value.
+
+    Quoted-printable is the same escape under another sign, and the library undoes that
+    one in C: four times as fast, and mail has many escapes.
+    """
+    if b"%" not in data:
+        return data.replace(b"+", b" ")
+    if _NO_ESCAPE.search(data):
+        return unquote_to_bytes(data.replace(b"+", b" "))
+    data = data.replace(b"=", b"=3D").replace(b"+", b" ").replace(b"%", b"=")
+    return binascii.a2b_qp(data)
 
 
 def _multipart(body: Buffer, boundary: bytes) -> Iterator[FormPart]:

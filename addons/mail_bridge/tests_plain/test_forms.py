@@ -5,7 +5,7 @@
 import time
 import tracemalloc
 from contextlib import suppress
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -243,6 +243,18 @@ class TestUrlencoded:
         assert [part.content.decode("latin-1") for part in ours.parts] == [
             value for _name, value in theirs
         ]
+
+    @fuzz
+    @given(
+        st.lists(
+            st.sampled_from([b"%41", b"%c3", b"%", b"=", b"\r\n", b"\n", b" ", b"+"])
+            | st.binary(max_size=3)
+        )
+    )
+    def test_escapes_are_undone_as_the_library_does(self, pieces):
+        raw = b"".join(pieces).replace(b"&", b"")
+        [part] = read_form(URLENCODED, b"a=" + raw).parts
+        assert part.content == unquote_to_bytes(raw.replace(b"+", b" "))
 
     def test_an_escape_at_every_border_of_a_piece(self, monkeypatch):
         monkeypatch.setattr(forms, "_PIECE", 16)
