@@ -78,7 +78,7 @@ def _addons(odoo: Odoo, tags: str) -> Outcome:
     modules = suite_addons()
     tags = tags or ",".join(f"/{module}" for module in modules)
     name = os.environ.get("DB") or f"test_{odoo.version.replace('.', '')}"
-    return addon_tests.run(odoo, connection("tests"), name, ["crm", *modules], tags)
+    return addon_tests.run(odoo, connection("tests"), name, modules, tags)
 
 
 def _server(odoo: Odoo, arguments: list[str]) -> Outcome:
