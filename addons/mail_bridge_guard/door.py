@@ -16,10 +16,8 @@ import logging
 import mmap
 import tempfile
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import BinaryIO
 
-from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_input_stream
 
 from odoo.http import Application, Dispatcher, Response
@@ -105,6 +103,7 @@ def try_again(path: str) -> Response:
             ("Content-Type", "text/plain; charset=utf-8"),
             ("Retry-After", str(RETRY_AFTER_SECONDS)),
             ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
         ],
     )
 
@@ -127,12 +126,8 @@ class MailgateDispatcher(Dispatcher):
         return endpoint(**self.request.params)
 
     def handle_error(self, exc: Exception):
-        """Answer *try again*, or the plain status of a deliberate HTTP error."""
-        path = self.request.httprequest.path
-        if isinstance(exc, HTTPException) and exc.code is not None and exc.code < 500:
-            status = HTTPStatus(exc.code)
-            return Response(f"{status.phrase}\n", status=status, mimetype="text/plain")
-        return try_again(path)
+        """Answer *try again*: our routes refuse with an answer, never by raising."""
+        return try_again(self.request.httprequest.path)
 
 
 def _guarded(original):
