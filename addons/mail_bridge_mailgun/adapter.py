@@ -110,7 +110,7 @@ class MailgunAdapter(ProviderAdapter):
             return [post.original(mime, trusted, notes)]
         raw = post.raw_mime()
         if raw is not None:
-            return [post.original(raw, trusted)]
+            return [post.original(raw, trusted, cut=request.truncated)]
         return [post.rebuilt(trusted)]
 
     def reduce(self, request: WebhookRequest) -> bytes:

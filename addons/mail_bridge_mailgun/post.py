@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers import envelope
@@ -69,14 +70,18 @@ class MailgunPost:
         # A post with both has a mail header called body-mime.
         return None if "body-plain" in self.form else self.form.single("body-mime")
 
-    def original(self, mime: bytes, trusted: bool, notes: tuple = ()) -> InboundMail:
+    def original(
+        self, mime: bytes, trusted: bool, notes: tuple[str, ...] = (), cut: bool = False
+    ) -> InboundMail:
         """Return the mail as the sender's server sent it.
 
         :param notes: why the bytes may not be exactly those.
+        :param cut: only the beginning of the mail was kept.
         """
         if not mime.strip():
             raise PayloadError("the mail is empty")
-        return self._mail(mime, trusted, is_original=not notes, notes=notes)
+        mail = self._mail(mime, trusted, notes, cut)
+        return replace(mail, is_original=not notes and not cut)
 
     def rebuilt(self, trusted: bool) -> InboundMail:
         """Return the mail built from its parts."""
@@ -89,31 +94,24 @@ class MailgunPost:
             html=self._joined("body-html"),
             attachments=attachments,
         )
-        return self._mail(
-            build_mime(parts, self.request.received_at),
-            trusted,
-            is_original=False,
-            notes=notes,
-        )
+        mime = build_mime(parts, self.request.received_at)
+        return self._mail(mime, trusted, notes, self.request.truncated)
 
     def _mail(
-        self, mime: bytes, trusted: bool, *, is_original: bool, notes: tuple[str, ...]
+        self, mime: bytes, trusted: bool, notes: tuple[str, ...], truncated: bool
     ) -> InboundMail:
         sender = envelope.sender(self._only("sender"))
-        headers = self.headers or ()
+        judged = (self.headers or ()) if trusted else ()
         return InboundMail(
             mime=mime,
             envelope_sender=sender,
             envelope_recipients=envelope.recipients([self._only("recipient")]),
             provider_reference=re.sub(r"[^!-~]", "?", self._only("token"))[:128],
-            is_original=is_original and not self.request.truncated,
-            truncated=self.request.truncated,
-            size=self.request.size if self.request.truncated else len(mime),
+            truncated=truncated,
+            size=self.request.size if truncated else len(mime),
             stripped_text=self._joined("stripped-text") or "",
-            spam=_spam(headers) if trusted else SpamVerdict(),
-            verdicts=_verdicts(headers, sender)
-            if trusted
-            else AuthenticationVerdicts(),
+            spam=_spam(judged),
+            verdicts=_verdicts(judged, sender),
             notes=notes,
         )
 

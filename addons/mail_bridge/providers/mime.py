@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.message import EmailMessage
+from email.message import MIMEPart
 from email.utils import format_datetime
 from io import BytesIO
 from urllib.parse import unquote
@@ -330,7 +330,7 @@ def _write_content(out: BytesIO, leaf: _Leaf) -> None:
         out.write(b"\r\n".join(lines) + b"\r\n")
 
 
-def _leaves(part: EmailMessage) -> Iterator[EmailMessage]:
+def _leaves(part: MIMEPart) -> Iterator[MIMEPart]:
     if part.get_content_maintype() != "multipart":
         yield part
         return
@@ -338,9 +338,9 @@ def _leaves(part: EmailMessage) -> Iterator[EmailMessage]:
         yield from _leaves(child)
 
 
-def _attachment_of(part: EmailMessage) -> Attachment:
+def _attachment_of(part: MIMEPart) -> Attachment:
     if part.is_multipart():
-        content = part.get_payload(0).as_bytes()
+        content = b"\r\n".join(inner.as_bytes() for inner in part.get_payload())
     else:
         content = part.get_payload(decode=True)
     content_type = part.get(TYPE_HEADER) or part.get("Content-Type", _BINARY)

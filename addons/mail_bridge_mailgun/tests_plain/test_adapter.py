@@ -706,6 +706,95 @@ class TestWrongAddress:
             adapter.parse(request, {}, ACCOUNT)
 
 
+class TestTooLarge:
+    def reduced(self, items, account=ACCOUNT, fetched=None):
+        request = request_of(items)
+        kept = replace(
+            request, body=adapter.reduce(request), truncated=True, size=70_000_000
+        )
+        assert adapter.dedupe_key(kept) == TOKEN
+        [mail] = adapter.parse(kept, fetched or {}, account)
+        return mail, adapter.missing(kept, account)
+
+    def test_files_go_and_are_counted(self):
+        mail, _missing = self.reduced(items_of("forward_multipart"))
+        parts = split_mime(mail.mime)
+        assert parts.attachments == () and parts.text.startswith("It burns.")
+        assert parts.header("references").count("<") == 2
+        assert "3 attachments" in mail.notes[0]
+        assert mail.truncated and mail.size == 70_000_000
+
+    def test_raw_mail_is_cut(self):
+        mime = b"From: a@b.example\r\nSubject: s\r\n\r\n" + b"\xff" * 3_000_000
+        mail, _missing = self.reduced(raw_items(mime))
+        assert mime.startswith(mail.mime) and 60_000 < len(mail.mime) < 70_000
+        assert mail.truncated and not mail.is_original
+
+    def test_a_stored_mail_can_still_be_fetched(self):
+        items = changed(items_of("store_notify"), "body-plain", b"x" * 3_000_000)
+        answer = json.dumps({"body-mime": TestStore.MIME}).encode()
+        mail, [fetch] = self.reduced(items, fetched={"message": answer})
+        assert fetch.url == TestStore.URL
+        assert mail.mime == TestStore.MIME.encode()
+        assert mail.is_original and not mail.truncated
+        assert mail.size == len(mail.mime)
+
+
+class TestBadInput:
+    """The list of the order of work: each is defined, and nothing is lost."""
+
+    def test_ten_thousand_fields(self):
+        items = items_of("forward_plain")
+        items += [Item(f"X-{n}", b"v") for n in range(10_000 - len(items))]
+        assert split_mime(parse(items).mime).text == "For 40 chairs.\r\n"
+        with pytest.raises(SignatureError, match="too many"):
+            adapter.verify(request_of([*items, Item("X-More", b"v")]), ACCOUNT)
+
+    def test_five_thousand_recipients(self):
+        many = ", ".join(f"u{n}@b.example" for n in range(5000))
+        mail = parse(changed(items_of("minimal"), "recipient", many))
+        assert len(mail.envelope_recipients) == 5000
+
+    def test_nul_bytes(self):
+        items = with_header(items_of("forward_plain"), "X-Nul", "a\0b")
+        items = changed(items, "body-plain", b"a\0b")
+        items.append(Item("attachment-1", b"\0", "a\0b.txt", "text/plain"))
+        mail = parse(items)
+        parts = split_mime(mail.mime)
+        assert parts.header("x-nul") == "ab"
+        assert parts.text == "a\0b"
+        assert [(a.filename, a.content) for a in parts.attachments] == [
+            ("ab.txt", b"\0")
+        ]
+
+    def test_no_from_and_no_message_id(self):
+        items = changed(items_of("forward_plain"), "message-headers", '[["To", "a@b"]]')
+        items = changed(changed(items, "from"), "sender", "")
+        mail = parse(items)
+        parts = split_mime(mail.mime)
+        assert parts.header("from") == "" and mail.envelope_sender == ""
+        assert parts.header("message-id")
+
+    def test_a_date_in_the_future_stays(self):
+        items = with_header(
+            changed(items_of("forward_plain"), "message-headers", "[]"),
+            "Date",
+            "Fri, 20 Nov 2099 12:00:00 +0000",
+        )
+        assert "2099" in split_mime(parse(items).mime).header("date")
+
+    def test_text_that_is_not_utf8(self):
+        items = changed(items_of("forward_plain"), "body-plain", b"gr\xfc\xdfe")
+        assert split_mime(parse(items).mime).text == "grüße"
+
+    @pytest.mark.parametrize("cut", range(0, 100, 7))
+    def test_a_cut_form_proves_nothing_or_is_read(self, cut):
+        request = request_of(items_of("forward_multipart"))
+        body = request.body[: len(request.body) * cut // 100]
+        with pytest.raises(SignatureError):
+            adapter.verify(replace(request, body=body), ACCOUNT)
+
+
 class TestDeliveryReport:
     def test_a_report_can_be_handled_by_odoo(self):
         """A bounce that comes in through a route keeps its machine-readable parts."""
