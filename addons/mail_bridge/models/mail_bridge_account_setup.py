@@ -10,6 +10,7 @@ from odoo.tools import config
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
 from .mail_bridge_account import ADMIN
+from .mail_bridge_secret import secret_variable
 from .res_config_settings import guard_is_loaded
 
 #: How long the account waits for its own address to answer, seconds.
@@ -24,6 +25,7 @@ class MailBridgeAccount(models.Model):
     is_installed = fields.Boolean(compute="_compute_is_installed")
     key_problem = fields.Char(compute="_compute_key_problem", groups=ADMIN)
     checklist = fields.Json(compute="_compute_checklist", groups=ADMIN)
+    secret_variables = fields.Char(compute="_compute_secret_variables", groups=ADMIN)
 
     @api.depends("module_id", "module_state", "code")
     def _compute_is_installed(self):
@@ -33,6 +35,19 @@ class MailBridgeAccount(models.Model):
 
     def _compute_key_problem(self):
         self.key_problem = self.env["mail.bridge.secret"]._is_ready()
+
+    @api.depends("reference", "code")
+    def _compute_secret_variables(self):
+        """Name the variables that may give this account's credentials instead."""
+        for account in self:
+            own = [
+                secret_variable(account.reference, name)
+                for name in account._secret_fields()
+                if name.startswith(f"{account.code}_")
+            ]
+            account.secret_variables = (
+                ", ".join(sorted(own)) if account.reference else False
+            )
 
     @api.depends("state", "code", "require_token", "allowed_networks")
     def _compute_checklist(self):
@@ -113,8 +128,8 @@ class MailBridgeAccount(models.Model):
             ),
             _step(
                 not self.open_notice_count,
-                self.env._("No open notices"),
-                self.env._("Open the notices and mark them when dealt with."),
+                self.env._("Notices are dealt with"),
+                self.env._("Open them (button above) and mark them as dealt with."),
                 fault=True,
             ),
         ]

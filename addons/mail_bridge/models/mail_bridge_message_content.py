@@ -16,7 +16,7 @@ class MailBridgeMessage(models.Model):
         """Return what the mail widget shows around its frame.
 
         :return: ``{"error": text}``, or a dict of ``has_html``, ``has_text``,
-            ``remote_images`` (booleans) and ``attachments`` (dicts of ``index``,
+            ``remote_images`` (booleans), ``text_lines`` (about) and ``attachments`` (dicts of ``index``,
             ``name``, ``type``, ``size`` in bytes).
         """
         self.ensure_one()
@@ -28,6 +28,7 @@ class MailBridgeMessage(models.Model):
             "error": False,
             "has_html": bool(preview.html),
             "has_text": bool(preview.text),
+            "text_lines": preview.text_lines,
             "remote_images": preview.has_remote_images,
             "attachments": [
                 {

@@ -26,6 +26,8 @@ from .mimescan import MAX_DEPTH, Part, Scan, scan
 
 #: Longest text shown; the rest is in the original.
 MAX_TEXT = 500_000
+#: About as many characters stand in a line of the frame.
+LINE_LENGTH = 150
 #: All inline images of one page together, bytes.
 MAX_INLINE_BYTES = 20 * 1024 * 1024
 #: What a browser may take by its own name; all else is ``application/octet-stream``.
@@ -55,6 +57,10 @@ img {{ max-width: 100%; }}
 pre {{ white-space: pre-wrap; font: inherit; margin: 0; }}
 .note {{ color: #6c757d; font-style: italic; }}
 </style></head><body>{body}</body></html>"""
+#: One transparent pixel.
+NO_IMAGE = (
+    "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+)
 TOO_COMPLEX = "The HTML of this mail is too complex to be shown here."
 
 
@@ -84,6 +90,11 @@ class Preview:
     def text(self) -> str:
         """The plain text body, ``""`` where there is none."""
         return "\n".join(self._inline_texts(b"text/plain"))
+
+    @property
+    def text_lines(self) -> int:
+        """About how many lines the plain text takes on a screen."""
+        return sum(1 + len(line) // LINE_LENGTH for line in self.text.splitlines())
 
     @cached_property
     def has_remote_images(self) -> bool:
@@ -237,6 +248,9 @@ def _clean(element: html.HtmlElement, inline: dict[str, str], images: bool) -> N
 def _set_url(element: html.HtmlElement, name: str, url: str) -> None:
     if url:
         element.set(name, url)
+    elif element.tag == "img" and name == "src":
+        element.set(name, NO_IMAGE)  # keeps its place, without a broken icon
+        element.set("style", f"background: #f1f3f5; {element.get('style', '')}")
     else:
         del element.attrib[name]
 

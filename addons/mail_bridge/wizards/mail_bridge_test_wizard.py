@@ -34,7 +34,11 @@ class MailBridgeTestWizard(models.TransientModel):
         string="From", required=True, default=lambda self: self._default_email_from()
     )
     email_to = fields.Char(
-        string="To", required=True, compute="_compute_email_to", store=True, readonly=False
+        string="To",
+        required=True,
+        compute="_compute_email_to",
+        store=True,
+        readonly=False,
     )
     steps = fields.Json(compute="_compute_steps")
     is_posted = fields.Boolean()
@@ -53,8 +57,13 @@ class MailBridgeTestWizard(models.TransientModel):
     @api.depends("account_id")
     def _compute_email_to(self):
         """Offer an address that leads to a record, at a domain the account takes."""
-        aliases = self.env["mail.alias"].sudo().search(
-            [("alias_name", "!=", False), ("alias_domain_id", "!=", False)], order="id"
+        aliases = (
+            self.env["mail.alias"]
+            .sudo()
+            .search(
+                [("alias_name", "!=", False), ("alias_domain_id", "!=", False)],
+                order="id",
+            )
         )
         for wizard in self:
             accepts = wizard.account_id._accepts_domain
@@ -162,7 +171,9 @@ class MailBridgeTestWizard(models.TransientModel):
             return [_fault(label, self._explain_silence())]
         answered = {"time": self.env._("%(count)s ms", count=self.milliseconds)}
         if not 200 <= self.status < 300:
-            label = self.env._("The post was answered with %(status)s", status=self.status)
+            label = self.env._(
+                "The post was answered with %(status)s", status=self.status
+            )
             return [_fault(label, self._explain_refusal()) | answered]
         done = _done(self.env._("Signed, posted and accepted")) | answered
         return [done, *self._queue_steps()]
@@ -208,7 +219,9 @@ class MailBridgeTestWizard(models.TransientModel):
     def _explain_delay(self):
         """Return why the account asks the provider to try again."""
         if self.account_id.state == "disabled":
-            return self.env._("The account is disabled: providers are told to try later.")
+            return self.env._(
+                "The account is disabled: providers are told to try later."
+            )
         notice = self.account_id.notice_ids.filtered(lambda item: not item.resolved)[:1]
         if notice:
             kinds = dict(notice._fields["kind"]._description_selection(self.env))

@@ -55,6 +55,15 @@ export class MailWidget extends Component {
         return `${this.url}/view?${options}`;
     }
 
+    /** The frame runs no script and cannot tell its height; a short text can. */
+    get frameStyle() {
+        const content = this.state.content;
+        if (content.has_html && !this.state.text) {
+            return "height: 60vh";
+        }
+        return `height: min(${content.text_lines * 21 + 40}px, 60vh)`;
+    }
+
     icon(attachment) {
         const known = ICONS.find(([pattern]) => pattern.test(attachment.type));
         return known ? known[1] : "fa-file-o";
