@@ -7,7 +7,7 @@ def setup_provider(env, code):
     """Give the catalogue row of a provider its code (call from ``post_init_hook``)."""
     row = env.ref(f"mail_bridge.account_{code}", raise_if_not_found=False)
     if row and row.code == "none":
-        row.code = code
+        row.write({"code": code, "reference": code})
 
 
 def reset_provider(env, code):

@@ -87,7 +87,7 @@ class MailBridgeAccount(models.Model):
     user_id = fields.Many2one(
         "res.users",
         string="Responsible",
-        default=lambda self: self.env.user,
+        default=lambda self: self.env.user.filtered("active"),  # no robot
         help="Gets the activities of this account.",
     )
     description = fields.Html(translate=True)
