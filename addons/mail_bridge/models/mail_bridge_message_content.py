@@ -16,8 +16,8 @@ class MailBridgeMessage(models.Model):
         """Return what the mail widget shows around its frame.
 
         :return: ``{"error": text}``, or a dict of ``has_html``, ``has_text``,
-            ``remote_images`` (booleans), ``text_lines`` (about) and ``attachments`` (dicts of ``index``,
-            ``name``, ``type``, ``size`` in bytes).
+            ``remote_images`` (booleans), ``text_lines`` (about) and ``attachments``
+            (dicts of ``index``, ``name``, ``type``, ``size`` in bytes).
         """
         self.ensure_one()
         self.check_access("read")

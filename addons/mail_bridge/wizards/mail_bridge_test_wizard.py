@@ -227,8 +227,8 @@ class MailBridgeTestWizard(models.TransientModel):
             kinds = dict(notice._fields["kind"]._description_selection(self.env))
             return f"{kinds[notice.kind]}. {notice.detail or ''}".strip()
         return self.env._(
-            "The server could not take it: the database was away, or an error stands in "
-            "its log."
+            "The server could not take it: the database was away, or an error stands "
+            "in its log."
         )
 
     def _queue_steps(self):
