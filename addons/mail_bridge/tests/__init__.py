@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_account
+from . import test_built_mail
 from . import test_forgery
 from . import test_intake
 from . import test_repair
