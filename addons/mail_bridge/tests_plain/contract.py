@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from typing import ClassVar
 
 import pytest
@@ -109,6 +110,8 @@ class AdapterContract:
     signing_secret: ClassVar[str | None] = None
     #: Two keys that the provider would accept as such.
     keys: ClassVar[tuple[str, str]] = ("", "")
+    #: Names under which results are fetched.
+    fetches: ClassVar[tuple[str, ...]] = ()
 
     # --- Hooks ---
 
@@ -149,6 +152,11 @@ class AdapterContract:
             mime, SENDER, RECIPIENT, self.account, moment
         )
         return self.request(sample.headers, sample.body)
+
+    @cached_property
+    def genuine(self) -> WebhookRequest:
+        """One genuine post, for tests that need it often."""
+        return self.post()
 
     def request(self, headers, body, **more) -> WebhookRequest:
         """A request that has just arrived."""
@@ -327,11 +335,13 @@ class AdapterContract:
 
     def test_no_mutant_crashes(self):
         outcomes = []
-        for name, request in self.mutants(self.post()):
+        for name, request in self.mutants(self.genuine):
             try:
-                outcomes.append(type(self.outcome(request)))
+                outcome = self.outcome(request)
             except Exception as error:
                 raise AssertionError(f"mutant {name}") from error
+            self.check_no_secret(str(outcome) if isinstance(outcome, Exception) else "")
+            outcomes.append(type(outcome))
         # Unless both happen often, the mutants do not reach the parser.
         assert outcomes.count(list) >= 10
         assert outcomes.count(PayloadError) >= 10
@@ -341,6 +351,34 @@ class AdapterContract:
     def test_no_bytes_crash(self, content):
         for request in self.around(content):
             self.outcome(request)
+
+    @fuzz
+    @given(
+        st.lists(
+            st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_size=6)),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    def test_no_scratch_crashes(self, scratches):
+        request = self.genuine
+        body = bytearray(request.body)
+        for place, length, written in scratches:
+            start = int(place * len(body))
+            body[start : start + length] = written
+        self.outcome(replace_body(request, bytes(body)))
+
+    @fuzz
+    @given(st.binary(max_size=200) | st.text('{}[]":,body-mime', max_size=60))
+    def test_nothing_fetched_crashes(self, content):
+        content = content if isinstance(content, bytes) else content.encode()
+        for name in self.fetches:
+            try:
+                mails = self.adapter.parse(self.genuine, {name: content}, self.account)
+                for mail in mails:
+                    self.check_mail(mail)
+            except PayloadError:
+                continue
 
     def test_a_body_cut_anywhere_is_defined(self):
         request = self.post()
@@ -399,22 +437,24 @@ class AdapterContract:
 
     # --- Secrets and answers ---
 
-    def test_secrets_do_not_show(self):
+    def check_no_secret(self, *texts: str) -> None:
+        """None of the account's secrets stands in any of the texts."""
         secrets = [value for live in self.account.secrets.values() for value in live]
         assert secrets
-        shown = [repr(self.account), repr(self.post())]
-        requests = [request for _n, request in self.mutants(self.post())]
+        assert not [value for value in secrets if value in "\n".join(texts)]
+
+    def test_secrets_do_not_show(self):
+        self.check_no_secret(repr(self.account), repr(self.genuine))
+        requests = [*self.broken(self.account)]
         if self.signing_secret:
-            requests += [*self.forged(self.post()), *self.unsigned(self.post())]
+            requests += [*self.forged(self.genuine), *self.unsigned(self.genuine)]
         for request in requests:
             try:
                 self.adapter.verify(request, self.account)
-                shown.append(repr(self.adapter.missing(request, self.account)))
+                self.check_no_secret(repr(self.adapter.missing(request, self.account)))
                 list(self.adapter.parse(request, {}, self.account))
             except MailBridgeError as error:
-                shown += [str(error), "".join(traceback.format_exception(error))]
-        text = "\n".join(shown)
-        assert not [value for value in secrets if value in text]
+                self.check_no_secret(*traceback.format_exception(error))
 
     def test_the_answers_are_ones_the_provider_understands(self):
         answers = self.adapter.answers

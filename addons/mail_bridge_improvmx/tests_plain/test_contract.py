@@ -5,7 +5,6 @@
 import copy
 import json
 from collections.abc import Iterator
-from functools import cached_property
 
 from odoo.addons.mail_bridge.providers.base import AccountFacts
 from odoo.addons.mail_bridge.tests_plain.contract import (
@@ -44,6 +43,7 @@ def changed(data, path, *replacement):
 class TestImprovmx(AdapterContract):
     adapter = ImprovmxAdapter()
     account = AccountFacts(secrets={"api_key": ("sk_canary_123456",)})
+    fetches = ("original",)
 
     def sent(self, data):
         return replace_body(self.genuine, json.dumps(data).encode())
@@ -86,10 +86,6 @@ class TestImprovmx(AdapterContract):
             yield f"{path}: twice", replace_body(request, twice)
             for kind, value in BAD_VALUES.items():
                 yield f"{path}: {kind}", self.sent(changed(data, path, value))
-
-    @cached_property
-    def genuine(self):
-        return self.post()
 
     def around(self, content):
         yield replace_body(self.genuine, content)

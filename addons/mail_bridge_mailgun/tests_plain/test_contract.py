@@ -32,6 +32,7 @@ class MailgunContract(AdapterContract):
     account = ACCOUNT
     signing_secret = "signing_key"
     keys = KEYS
+    fetches = ("message",)
 
     def items(self, request: WebhookRequest) -> list[Item]:
         return [
@@ -115,7 +116,7 @@ class MailgunContract(AdapterContract):
                 yield f"{name}: {kind} file", self.rebuilt(request, as_file)
 
     def around(self, content: bytes):
-        request = self.post()
+        request = self.genuine
         yield replace_body(request, content)
         for name in ("message-headers", "content-id-map", "body-plain", "recipient"):
             yield self.changed(request, name, content)
