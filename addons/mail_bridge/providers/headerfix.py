@@ -77,10 +77,10 @@ _ALIASES = {
 }
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-#: What no header may hold once decoded: C0 and C1 controls, lone surrogates, and the
-#: marks that turn the direction of writing (they make ``exe.txt`` of ``txt.exe``).
+#: What no header may hold once decoded: controls (but the tabulator), lone surrogates,
+#: and the marks that turn the direction of writing (``txt.exe`` shown as ``exe.txt``).
 _UNWANTED = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 _WORD = re.compile(rb"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\s]*)\?=")
 _WORD_GAP = re.compile(rb"(\?=)[ \t\r\n]+(?==\?)")
@@ -107,7 +107,7 @@ def is_ordinary(name: bytes, value: bytes) -> bool:
     """
     if len(value) > _limit(name) or _CONTROL.search(value):
         return False
-    if not value.isascii() and not _is_utf8(value):
+    if not value.isascii() and not _is_sound_utf8(value):
         return False
     if b"=?" in value and not _words_are_ordinary(name, value):
         return False
@@ -222,12 +222,12 @@ def _limit(name: bytes) -> int:
     return MAX_FIELD
 
 
-def _is_utf8(value: bytes) -> bool:
+def _is_sound_utf8(value: bytes) -> bool:
     try:
-        value.decode("utf-8")
+        text = value.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return True
+    return not has_unwanted(text.replace("\r", "").replace("\n", ""))
 
 
 def _words_are_ordinary(name: bytes, value: bytes) -> bool:

@@ -54,7 +54,7 @@ class Part:
     ``fields`` are (lower-case name, name, value as it came with its folding).
     ``media_type`` is lower case; ``parameters`` those of Content-Type, unquoted,
     RFC 2231 not decoded. ``children`` are the parts of a multipart, or the one
-    message in a ``message/rfc822``.
+    mail in a ``message/rfc822`` and its kin.
     """
 
     start: int
@@ -81,6 +81,13 @@ class Part:
     def is_multipart(self) -> bool:
         """Whether the part only holds other parts."""
         return self.media_type.startswith(b"multipart/")
+
+    @property
+    def is_message(self) -> bool:
+        """Whether ``email`` reads the body as one mail (it takes a status apart)."""
+        if self.media_type == b"message/delivery-status":
+            return False
+        return self.media_type.startswith(b"message/")
 
 
 @dataclass(slots=True)
@@ -153,7 +160,7 @@ def _read_part(found: Scan, start: int, end: int, depth: int, default: bytes) ->
         _read_media(found, part, unfold(types[0]))
     if part.is_multipart:
         _read_multipart(found, part)
-    elif part.media_type == b"message/rfc822":
+    elif part.is_message:
         _read_message(found, part)
     return part
 

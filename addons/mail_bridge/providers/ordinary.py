@@ -163,7 +163,7 @@ def message_is_ordinary(found: Scan, part: Part) -> bool:
     encoding = part.value(b"content-transfer-encoding").lower()
     if encoding not in PLAIN_ENCODINGS or not body.strip():
         return False
-    if part.media_type == b"message/rfc822":
+    if part.is_message:
         if not all(_header_is_ordinary(child.fields) for child in part.children):
             return False
     else:
