@@ -24,6 +24,7 @@ from odoo.addons.mail_bridge.providers.base import (
     WebhookRequest,
     digest,
 )
+from odoo.addons.mail_bridge.providers.headers import one_line
 from odoo.addons.mail_bridge.providers.mime import Attachment, build_mime, split_mime
 from odoo.addons.mail_bridge.providers.payload import content_digest, reduce_json
 
@@ -114,7 +115,7 @@ class ImprovmxAdapter(ProviderAdapter):
                 mime=mime,
                 envelope_sender=post.sender(),
                 envelope_recipients=post.recipients(),
-                provider_reference=post.text("message-id")[:256],
+                provider_reference=one_line(post.text("message-id"))[:256],
                 is_original=mime is original,
                 truncated=truncated,
                 size=request.size if truncated else len(mime),

@@ -13,7 +13,7 @@ from typing import Any
 
 from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers import envelope
-from odoo.addons.mail_bridge.providers.headers import clean_text
+from odoo.addons.mail_bridge.providers.headers import clean_text, safe_filename
 from odoo.addons.mail_bridge.providers.mime import Attachment, MailParts
 from odoo.addons.mail_bridge.providers.payload import Json
 
@@ -121,7 +121,7 @@ class ImprovmxPost:
         name = _optional(item, "name") or _optional(item, "description")
         content_id = _optional(item, "cid").strip().strip("<>")
         return Attachment(
-            content=self._content(item, kind, name or content_id or "a file"),
+            content=self._content(item, kind, safe_filename(name) or "a file"),
             content_type=kind,
             filename=name,
             content_id=content_id,

@@ -16,6 +16,7 @@ from odoo.addons.mail_bridge.providers.base import (
     WebhookRequest,
 )
 from odoo.addons.mail_bridge.providers.forms import Form, FormPart
+from odoo.addons.mail_bridge.providers.headers import storable
 from odoo.addons.mail_bridge.providers.mime import Attachment, MailParts, build_mime
 from odoo.addons.mail_bridge.providers.payload import read_json, read_pairs
 
@@ -109,7 +110,7 @@ class MailgunPost:
             provider_reference=re.sub(r"[^!-~]", "?", self._only("token"))[:128],
             truncated=truncated,
             size=self.request.size if truncated else len(mime),
-            stripped_text=self._joined("stripped-text") or "",
+            stripped_text=storable(self._joined("stripped-text") or ""),
             spam=_spam(judged),
             verdicts=_verdicts(judged, sender),
             notes=notes,

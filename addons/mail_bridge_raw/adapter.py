@@ -21,6 +21,7 @@ from odoo.addons.mail_bridge.providers.base import (
     digest,
 )
 from odoo.addons.mail_bridge.providers.forms import decode
+from odoo.addons.mail_bridge.providers.headers import one_line
 
 from . import const
 
@@ -92,7 +93,7 @@ class RawAdapter(ProviderAdapter):
                 envelope_recipients=envelope.recipients(recipients)
                 if recipients
                 else (),
-                provider_reference=request.header(const.WEBHOOK_ID)[:256],
+                provider_reference=one_line(request.header(const.WEBHOOK_ID))[:256],
                 is_original=not request.truncated,
                 truncated=request.truncated,
                 size=request.size if request.truncated else len(mime),

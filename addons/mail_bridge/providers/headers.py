@@ -58,10 +58,15 @@ def clean_text(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
 
 
+def storable(text: str) -> str:
+    """Return text that a database can keep: clean, and without NUL."""
+    return clean_text(text).replace("\0", "")
+
+
 def one_line(value: str) -> str:
     """Return a header value unfolded, without CR, LF, NUL and lone surrogates."""
-    value = re.sub(r"\r?\n(?=[ \t])", "", clean_text(value))
-    return re.sub(r"[\r\n]+", " ", value).replace("\0", "")
+    value = re.sub(r"\r?\n(?=[ \t])", "", storable(value))
+    return re.sub(r"[\r\n]+", " ", value)
 
 
 def header_line(name: str, value: str) -> bytes:

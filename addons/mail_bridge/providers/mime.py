@@ -264,7 +264,11 @@ def _report_leaf(item: Attachment) -> _Leaf:
     """Carry a ``message/*`` part of a delivery report as it is (RFC 2046 §5.2)."""
     encoding = "7bit" if _is_7bit(item.content) else "8bit"
     kind = item.content_type.partition(";")[0].strip().lower()
-    return _Leaf(header_line("Content-Type", kind), item.content, encoding)
+    headers = header_line("Content-Type", kind)
+    if filename := safe_filename(item.filename):
+        disposition = "attachment" + parameter("filename", filename)
+        headers += header_line("Content-Disposition", disposition)
+    return _Leaf(headers, item.content, encoding)
 
 
 def _carried_type(item: Attachment) -> tuple[str, bool]:

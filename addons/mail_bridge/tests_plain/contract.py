@@ -190,7 +190,11 @@ class AdapterContract:
         addresses = [*mail.envelope_recipients, mail.envelope_sender or ""]
         assert not any(set(item) & set("\r\n\0 <>,") for item in addresses)
         assert "" not in mail.envelope_recipients
-        assert all(isinstance(note, str) and note for note in mail.notes)
+        assert all(mail.notes)
+        lines = [mail.provider_reference, *mail.notes, *addresses]
+        assert not any(set(line) & set("\r\n") for line in lines)
+        for text in (*lines, mail.stripped_text):  # PostgreSQL takes them
+            assert "\0" not in text and text.encode() is not None
 
     def keyed(self, *keys: str) -> AccountFacts:
         """The account with other signing keys."""

@@ -390,6 +390,7 @@ class TestAttachments:
         assert delivery["Final-Recipient"] == "rfc822; a@b"
         assert message.get_payload(2).get_payload(0)["Message-ID"] == "<lost@x>"
         assert inner in mime and status in mime
+        assert message.get_payload(2).get_filename() == "original.eml"
 
 
 class TestSize:

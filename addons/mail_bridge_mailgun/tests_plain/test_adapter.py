@@ -620,6 +620,19 @@ class TestProof:
         found = adapter.dedupe_key(request)
         assert found == key or (key is None and found.startswith("sha256:"))
 
+    @pytest.mark.parametrize("moved", [-3, -2, -1, 1, 2, 3])
+    def test_digits_do_not_move_between_time_and_token(self, moved):
+        """The signature covers both without a border between them."""
+        items = items_of("minimal")
+        signed = proof(token="123" + TOKEN)
+        joined = signed["timestamp"] + signed["token"]
+        border = len(signed["timestamp"]) + moved
+        items = changed(items, "timestamp", joined[:border])
+        items = changed(items, "token", joined[border:])
+        items = changed(items, "signature", signed["signature"])
+        with pytest.raises(SignatureError, match=r"too old|future|seconds"):
+            adapter.verify(request_of(items), ACCOUNT)
+
     def test_a_repetition_may_be_signed_anew(self):
         items = items_of("minimal")
         again = items
