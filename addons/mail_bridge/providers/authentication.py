@@ -37,6 +37,8 @@ _PROPERTY = re.compile(
     r'\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;"]+)',
     re.IGNORECASE,
 )
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"|=\?[^\s?]*\?[^\s?]\?[^\s?]*\?=')
+_COMMENT = re.compile(rb"\([^()]*\)")
 _TOKEN_ADDRESS = re.compile(
     rf"([^@+]+)\+(?:[^@]*\+)?{_TOKEN_MARK}([a-z2-7]{{24}})@([^@]+)", re.IGNORECASE
 )
@@ -167,12 +169,13 @@ def from_domain(mime: bytes) -> str:
     """Return the domain of the one author of a mail, ``""`` where that is not clear.
 
     Several From fields, several addresses, or a value that two readers read in two
-    ways (``admin@a.example <x@b.example>``) name no author at all.
+    ways (``admin@a.example <x@b.example>``) name no author at all: the one who judged
+    the mail may have looked at another address than Odoo does.
     """
     values = [value for name, value in header_fields(mime) if name == b"from"]
     if len(values) != 1 or len(values[0]) > MAX_FIELD:
         return ""
-    if not is_ordinary(b"from", values[0]):
+    if not is_ordinary(b"from", values[0]) or _count_at(values[0]) != 1:
         return ""
     own = [address for _, address in read_mailboxes(values[0], 2)[0]]
     text = values[0].decode("ascii", "surrogateescape")
@@ -182,6 +185,14 @@ def from_domain(mime: bytes) -> str:
     if len(own) != 1 or not own == standard == gateway:
         return ""
     return normal_domain(own[0].rpartition("@")[2])
+
+
+def _count_at(value: bytes) -> int:
+    """Count the ``@`` outside of quotes, comments and encoded words."""
+    rest, before = _QUOTED.sub(b"", value), b""
+    while rest != before:
+        before, rest = rest, _COMMENT.sub(b"", rest)
+    return rest.count(b"@")
 
 
 def _lenient(value: str) -> list[tuple[str, str]]:

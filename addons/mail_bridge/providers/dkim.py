@@ -86,7 +86,9 @@ def verify(raw: bytes, lookup: TxtLookup) -> list[Signature]:
     """Return the outcome for each signature of a mail, at most five. Never raises."""
     mail = _split(raw)
     if mail is None:
-        return [Signature("permerror", reason="the header cannot be read")]
+        signed = b"dkim-signature" in raw[:MAX_HEADER].lower()
+        unreadable = Signature("permerror", reason="the header cannot be read")
+        return [unreadable] if signed else []
     twice = [name for name in _SINGLE if len(mail.named(name)) > 1]
     positions = mail.named(b"dkim-signature")[:MAX_SIGNATURES]
     if positions and twice:
