@@ -40,7 +40,8 @@ class TestAuthenticationResults:
     def test_all_methods_with_comments_and_properties(self):
         verdicts = results(
             "MX.my.example;\r\n dkim=pass (2048-bit key; spf=fail)"
-            " header.i=@News.S.example header.s=a header.b=abc;\r\n\tspf=pass (sender is ok)"
+            " header.i=@News.S.example header.s=a header.b=abc;\r\n"
+            "\tspf=pass (sender is ok)"
             " smtp.mailfrom=bounce@mail.s.example smtp.helo=x.example;"
             ' dmarc=pass (p=none) header.from=s.example; reason="none"'
         )
@@ -80,7 +81,8 @@ class TestAuthenticationResults:
     def test_only_domains_that_passed(self):
         verdicts = results(
             f"{TRUSTED}; dkim=fail header.d=bad.example;"
-            " dkim=pass header.d=good.example; dkim=pass header.d=good.example; dkim=pass header.i=user@other.example"
+            " dkim=pass header.d=good.example; dkim=pass header.d=good.example;"
+            " dkim=pass header.i=user@other.example"
         )
         assert verdicts.dkim == "pass"
         assert verdicts.dkim_domains == ("good.example", "other.example")
