@@ -38,11 +38,12 @@ SAFE_TYPES = frozenset(
 OCTETS = "application/octet-stream"
 _IMAGE_TYPES = frozenset("image/png image/jpeg image/gif image/webp image/bmp".split())
 
-_DROPPED = (
-    "script noscript iframe frame frameset object embed applet meta base link "
-    "svg math template video audio source track portal"
+#: Gone with what is in them; of the others only the tag goes, with its attributes.
+_DROPPED = "script noscript iframe template svg math title".split()
+_UNWRAPPED = (
+    "object embed applet meta base link video audio source track portal frame frameset "
+    "form button input select textarea option"
 ).split()
-_UNWRAPPED = "form button input select textarea option".split()
 _URL_ATTRIBUTES = frozenset("href src background poster action formaction".split())
 _REMOTE_URL = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 _CSS_URL = re.compile(r"url\(\s*(['\"]?)(.*?)\1\s*\)", re.IGNORECASE | re.DOTALL)
