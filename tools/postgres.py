@@ -206,6 +206,8 @@ def _as_other_user(folder: Path) -> list[str]:
     prefix.append("--clear-groups")
     if not all(parent.stat().st_mode & 0o001 for parent in folder.parents):
         prefix += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        # Without this access(2), with which initdb looks at itself, ignores it.
+        prefix += ["--securebits=+no_setuid_fixup"]
     return prefix
 
 
