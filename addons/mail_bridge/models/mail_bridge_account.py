@@ -13,7 +13,6 @@ from ..const import (
 )
 from ..door_account import (
     DoorAccount,
-    StoredSecret,
     parse_networks,
     provider_facts,
 )
@@ -295,11 +294,15 @@ class MailBridgeAccount(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        accounts = super().create(vals_list)
-        for account in accounts:
+        # an account cannot be on before its secrets are stored, which needs its id
+        states = [vals.get("state") or "disabled" for vals in vals_list]
+        accounts = super().create([vals | {"state": "disabled"} for vals in vals_list])
+        for account, state in zip(accounts, states, strict=True):
             if not account.reference:
                 account.reference = f"{account.code}_{account.id}"
             self.env["mail.bridge.token"].sudo()._renew(account.sudo())
+            if state != "disabled":
+                account.state = state
         return accounts
 
     def copy_data(self, default=None):
@@ -413,31 +416,12 @@ class MailBridgeAccount(models.Model):
         accounts = (
             self.sudo().with_context(active_test=True).search([("code", "=", code)])
         )
-        secrets = (
-            self.env["mail.bridge.secret"]
-            .sudo()
-            .search_read(
-                [("res_model", "=", self._name), ("res_id", "in", accounts.ids)],
-                [
-                    "res_id",
-                    "name",
-                    "ciphertext",
-                    "previous_ciphertext",
-                    "previous_until",
-                ],
-            )
-        )
-        tokens = (
-            self.env["mail.bridge.token"]
-            .sudo()
-            .search_read(
-                [("account_id", "in", accounts.ids)],
-                ["account_id", "digest", "valid_until"],
-            )
-        )
-        return tuple(account._as_door(secrets, tokens) for account in accounts)
+        return tuple(account._as_door() for account in accounts)
 
-    def _as_door(self, secrets, tokens):
+    def _as_door(self):
+        tokens = (
+            self.env["mail.bridge.token"].sudo().search([("account_id", "=", self.id)])
+        )
         return DoorAccount(
             id=self.id,
             company_id=self.company_id.id,
@@ -447,19 +431,16 @@ class MailBridgeAccount(models.Model):
             require_token=self.require_token,
             networks=parse_networks(self.allowed_networks),
             body_limit=self._body_limit(),
-            secrets={
-                row["name"]: StoredSecret(
-                    row["ciphertext"], row["previous_ciphertext"], row["previous_until"]
-                )
-                for row in secrets
-                if row["res_id"] == self.id
-            },
-            addresses={
-                row["digest"]: row["valid_until"] or None
-                for row in tokens
-                if row["account_id"][0] == self.id
-            },
+            secrets=super()._stored_secrets(),
+            addresses={row.digest: row.valid_until or None for row in tokens},
         )
+
+    def _stored_secrets(self):
+        """Take them from the door's memory, which every change clears."""
+        for account in self._door_accounts(self.code):
+            if account.id == self.id:
+                return account.secrets
+        return super()._stored_secrets()  # archived
 
     def _mail_limit(self):
         """Return the size of the largest mail, bytes."""

@@ -1,20 +1,15 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-import email.policy
-from datetime import timezone
-from email.parser import BytesHeaderParser
-from email.utils import parsedate_to_datetime
-
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import email_split
-from odoo.tools.mail import decode_message_header
 
 from ..gateway import CONTEXT_KEY, GatewayRun
 from ..providers.authentication import from_domain
 from ..providers.evidence import with_dkim_verdict
 from ..providers.mime import with_message_id
 from ..providers.repair import make_safe
+from ..providers.summary import one_line, summarize
 
 #: Core's gateway sends nothing while it works; the queue does, woken afterwards.
 GATEWAY_CONTEXT = {"mail_notify_force_send": False, "image_no_postprocess": True}
@@ -24,9 +19,6 @@ QUIET_CONTEXT = {
     "mail_create_nosubscribe": True,
     "mail_create_nolog": True,
 }
-#: Longest text of a header kept for people to see.
-SHOWN_CHARACTERS = 500
-
 REASONS = [
     ("no_route", "No alias or record matches"),
     ("refused", "The alias does not accept this sender"),
@@ -157,36 +149,30 @@ class MailBridgeMessage(models.Model):
         values = self._prepare_values(intake, number, mail, safe)
         message = self.with_context(**QUIET_CONTEXT).create(values).with_env(self.env)
         if (verdict := message._screen(mail)) is not None:
-            message.write(verdict)
+            message._note_outcome(verdict)
         else:
             message._route(mail, safe.mime)
         return message
 
     @api.model
     def _prepare_values(self, intake, number, mail, safe):
-        header = BytesHeaderParser(policy=email.policy.SMTP).parsebytes(safe.mime)
+        summary = summarize(safe.mime)
         verdicts, spam = mail.verdicts, mail.spam
-        notes = [*mail.notes, *safe.notes]
         return {
             "account_id": intake.account_id.id,
             "company_id": intake.company_id.id,
             "intake_id": intake.id,
             "number": number,
             "received_at": intake.received_at,
-            **{
-                field: shown(decode_message_header(header, name, separator=", "))
-                for field, name in (
-                    ("subject", "Subject"),
-                    ("email_from", "From"),
-                    ("email_to", "To"),
-                    ("email_cc", "Cc"),
-                    ("message_id_header", "Message-ID"),
-                )
-            },
-            "mail_date": header_date(header),
-            "envelope_from": shown(mail.envelope_sender or ""),
-            "envelope_to": shown(", ".join(mail.envelope_recipients)),
-            "provider_reference": shown(mail.provider_reference),
+            "subject": summary.subject,
+            "email_from": summary.author,
+            "email_to": summary.to,
+            "email_cc": summary.cc,
+            "message_id_header": summary.message_id,
+            "mail_date": summary.date,
+            "envelope_from": one_line(mail.envelope_sender or ""),
+            "envelope_to": one_line(", ".join(mail.envelope_recipients)),
+            "provider_reference": one_line(mail.provider_reference),
             "stripped_text": mail.stripped_text.replace("\0", "") or False,
             "size": mail.size or len(mail.mime),
             "spf": verdicts.spf,
@@ -195,7 +181,7 @@ class MailBridgeMessage(models.Model):
             "verdict_source": verdicts.source,
             "spam_flagged": bool(spam.flagged),
             "spam_score": spam.score or 0.0,
-            "note": "\n".join(notes) or False,
+            "note": "\n".join((*mail.notes, *safe.notes)) or False,
         }
 
     def _screen(self, mail):
@@ -240,9 +226,12 @@ class MailBridgeMessage(models.Model):
         gateway.with_context(**GATEWAY_CONTEXT, **{CONTEXT_KEY: run}).message_process(
             False, mime
         )
-        self.write(self._outcome(run))
+        self._note_outcome(self._outcome(run))
         if run.queued_mail:
             self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()
+
+    def _note_outcome(self, values):
+        self.with_context(**QUIET_CONTEXT).write(values)
 
     def _outcome(self, run):
         """Return the values that tell what the gateway did."""
@@ -345,21 +334,6 @@ class MailBridgeMessage(models.Model):
         if not self.res_id or self.res_model not in self.env:
             return None
         return self.env[self.res_model].browse(self.res_id).exists()
-
-
-def shown(text):
-    """Return header text as people see it: one line, bounded; ``False`` if empty."""
-    return " ".join(text.replace("\0", "").split())[:SHOWN_CHARACTERS] or False
-
-
-def header_date(header):
-    """Return the Date header as naive UTC, ``False`` where it makes no sense."""
-    try:
-        moment = parsedate_to_datetime(str(header.get("Date") or ""))
-        moment = moment.astimezone(timezone.utc)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return False
-    return moment.replace(tzinfo=None)
 
 
 def target_values(route):

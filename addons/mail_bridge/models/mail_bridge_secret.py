@@ -158,6 +158,11 @@ class MailBridgeSecret(models.Model):
         )
         return True
 
+    def _as_stored(self):
+        return StoredSecret(
+            self.ciphertext, self.previous_ciphertext, self.previous_until
+        )
+
     @api.model
     def _decrypt(self, res_model, res_id, stored):
         """Return ``{name: [value, previous value]}`` of one record.
@@ -275,17 +280,19 @@ class MailBridgeSecretMixin(models.AbstractModel):
         :raises KeyRingError: this host cannot decrypt.
         """
         self.ensure_one()
-        Secret = self.env["mail.bridge.secret"].sudo()
-        stored = {
-            secret.name: StoredSecret(
-                secret.ciphertext, secret.previous_ciphertext, secret.previous_until
-            )
-            for secret in Secret.search(
-                [("res_model", "=", self._name), ("res_id", "=", self.id)]
-            )
-        }
-        values = Secret._decrypt(self._name, self.id, stored)
+        values = self.env["mail.bridge.secret"]._decrypt(
+            self._name, self.id, self._stored_secrets()
+        )
         return values | self._outside_secrets(self.reference or str(self.id))
+
+    def _stored_secrets(self):
+        """Return ``{name: StoredSecret}`` of one record."""
+        rows = (
+            self.env["mail.bridge.secret"]
+            .sudo()
+            .search([("res_model", "=", self._name), ("res_id", "=", self.id)])
+        )
+        return {row.name: row._as_stored() for row in rows}
 
     @api.model
     def _outside_secrets(self, reference):

@@ -7,3 +7,4 @@ from . import test_intake
 from . import test_repair
 from . import test_routing
 from . import test_secret
+from . import test_views

@@ -1,0 +1,73 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import os
+from unittest.mock import patch
+
+from odoo.exceptions import ValidationError
+from odoo.tests import TransactionCase, tagged
+
+from odoo.addons.mail_bridge_guard.answers import TRY_AGAIN_STATUS
+
+from .. import uninstall_hook
+from ..adapter import MailgunAdapter
+
+KEY = "key-0123456789abcdef"
+
+
+@tagged("post_install", "-at_install")
+class TestMailgunAccount(TransactionCase):
+    def make(self, **values):
+        return self.env["mail.bridge.account"].create(
+            {"name": "Mailgun", "code": "mailgun", **values}
+        )
+
+    def test_account_is_created_and_enabled_in_one_call(self):
+        account = self.make(mailgun_signing_key=KEY, state="enabled")
+        self.assertEqual(account.state, "enabled")
+        self.assertEqual(account._facts().secrets["signing_key"], [KEY])
+
+    def test_without_signing_key_it_cannot_be_enabled(self):
+        with self.assertRaises(ValidationError):
+            self.make(state="enabled")
+        account = self.make(mailgun_signing_key=KEY, state="enabled")
+        with self.assertRaises(ValidationError):
+            account.write({"mailgun_signing_key": False, "state": "test"})
+
+    def test_key_is_shown_as_a_mask_and_the_mask_changes_nothing(self):
+        account = self.make(mailgun_signing_key=KEY)
+        shown = account.read(["mailgun_signing_key"])[0]["mailgun_signing_key"]
+        self.assertNotIn(KEY, shown)
+        account.mailgun_signing_key = shown
+        self.assertEqual(account._facts().secrets["signing_key"], [KEY])
+
+    def test_replaced_key_stays_live_for_a_while(self):
+        account = self.make(mailgun_signing_key="key-old-old-old-old")
+        account.mailgun_signing_key = KEY
+        live = account._facts().secrets["signing_key"]
+        self.assertEqual(live, [KEY, "key-old-old-old-old"])
+
+    def test_key_may_come_from_the_environment(self):
+        account = self.make(reference="shop")
+        variable = "MAIL_BRIDGE_SHOP_MAILGUN_SIGNING_KEY"
+        with patch.dict(os.environ, {variable: KEY}):
+            account.invalidate_recordset()
+            self.assertEqual(account.secrets_outside, variable)
+            self.assertEqual(account._facts().secrets["signing_key"], [KEY])
+            account.state = "enabled"
+        self.assertEqual(account.state, "enabled")
+
+    def test_address_needs_no_token_unless_wished(self):
+        account = self.make(mailgun_signing_key=KEY)
+        self.assertTrue(account.webhook_url.endswith("/mailgate/mailgun"))
+        account.require_token = True
+        self.assertRegex(account.webhook_url, r"/mailgate/mailgun/[\w-]{32}$")
+
+    def test_guard_and_adapter_agree_on_try_again(self):
+        self.assertEqual(
+            TRY_AGAIN_STATUS["mailgun"], MailgunAdapter.answers.try_again.status
+        )
+
+    def test_uninstalling_leaves_the_account_readable(self):
+        account = self.make(mailgun_signing_key=KEY, state="enabled")
+        uninstall_hook(self.env)
+        self.assertEqual((account.code, account.state), ("none", "disabled"))
