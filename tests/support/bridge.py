@@ -16,6 +16,7 @@ import psycopg2
 
 from tests.support import posts, wire
 from tests.support.posts import Post
+from tools import database as databases
 from tools.client import OdooClient
 from tools.postgres import Connection
 from tools.server import OdooServer
@@ -27,7 +28,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Account:
-    """An enabled account: `path` is where its provider posts, `key` what it signs with."""
+    """An enabled account: its provider posts to `path` and signs with `key`."""
 
     id: int
     code: str
@@ -126,6 +127,11 @@ class Bridge:
         )
         self.client.call("ir.cron", "method_direct_trigger", [cron])
 
+    def poll_crons(self) -> None:
+        """Wake the cron workers; by themselves they look once a minute."""
+        with databases.cursor(self.connection) as cr:
+            cr.execute("SELECT pg_notify('cron_trigger', %s)", [self.database])
+
     # -- looking ------------------------------------------------------------
 
     def sql(self, query: str, *values: Any) -> list[tuple]:
@@ -159,7 +165,7 @@ class Bridge:
         )
 
     def chatter(self, subject: str, model: str = "crm.lead") -> list[tuple]:
-        """(mail.message id, record id) of the mails with a subject in records' chatter."""
+        """(mail.message id, record id) of mails in the chatter of records."""
         return self.sql(
             """SELECT id, res_id FROM mail_message
                 WHERE subject = %s AND model = %s AND message_type = 'email'

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -16,36 +19,53 @@ from tests.support.bridge import Bridge, wait_for
 
 
 @contextmanager
-def held_table(bridge: Bridge, table: str) -> Iterator[Any]:
+def held_table(bridge: Bridge, table: str, mode: str = "EXCLUSIVE") -> Iterator[Any]:
     """Hold a lock on a table that every writer has to wait for; yields its cursor."""
     link = psycopg2.connect(bridge.connection.dsn(bridge.database))
     try:
         with link.cursor() as cr:
-            lock = sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE")
-            cr.execute(lock.format(sql.Identifier(table)))
+            lock = sql.SQL("LOCK TABLE {} IN {} MODE")
+            cr.execute(lock.format(sql.Identifier(table), sql.SQL(mode)))
             yield cr
     finally:
         link.close()
 
 
-def blocked(holder: Any) -> list[int]:
-    """The operating system's process ids of those who wait for `holder`.
-
-    Odoo names its connections after its processes.
-    """
+def blocked(holder: Any, workers: list[int]) -> list[int]:
+    """Those of `workers` (process ids) that wait for `holder`."""
     holder.execute(
-        """SELECT application_name FROM pg_stat_activity
+        """SELECT client_port FROM pg_stat_activity
             WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"""
     )
-    names = [row[0] for row in holder.fetchall()]
-    return [int(found[0]) for name in names if (found := re.search(r"\d+$", name))]
+    ports = {row[0] for row in holder.fetchall()}
+    sockets = _sockets_on(ports) if ports else set()
+    return [pid for pid in workers if sockets & _sockets_of(pid)]
 
 
-def wait_blocked(holder: Any, count: int, seconds: float = 20) -> list[int]:
-    """Wait until `count` processes wait for `holder`; their process ids."""
-    return wait_for(
-        lambda: found if len(found := blocked(holder)) >= count else None, seconds
-    )
+def _sockets_on(ports: set[int]) -> set[str]:
+    """The sockets (as links in /proc/<pid>/fd) with one of these ports on our side."""
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].rpartition(":")[2], 16) in ports:
+            found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _sockets_of(pid: int) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(link))
+    return found
+
+
+def wait_blocked(
+    holder: Any, workers: Callable[[], list[int]], seconds: float = 20
+) -> list[int]:
+    """Wait until some of `workers()` wait for `holder`; their process ids."""
+    return wait_for(lambda: blocked(holder, workers()), seconds)
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -44,10 +45,8 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Send bytes; a server that has answered and hung up is fine."""
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def reply(self, method: str = "POST") -> Reply:
         """Read one answer (a provisional one, 1xx, is passed over)."""
