@@ -187,10 +187,9 @@ class MailBridgeAccount(models.Model):
 
     @api.depends("code", "require_token")
     def _compute_webhook_url(self):
-        base = self.get_base_url()
         for account in self:
             path = account._webhook_path()
-            account.webhook_url = f"{base}{path}" if path else False
+            account.webhook_url = f"{account.get_base_url()}{path}" if path else False
 
     def _compute_last_post_date(self):
         groups = (
