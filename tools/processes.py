@@ -64,7 +64,8 @@ def read_pid(path: Path, word: str) -> int:
         pid = int(path.read_text().split()[0])
     except (FileNotFoundError, IndexError, ValueError):
         return 0
-    return pid if alive(pid) and word in title(pid) else 0
+    # A process that is being started has no title for a moment.
+    return pid if alive(pid) and word in (title(pid) or word) else 0
 
 
 def stop_family(pid: int, seconds: float = 30) -> None:
