@@ -24,7 +24,9 @@ class TestViews(BridgeCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.user = new_test_user(cls.env, "bridge-reader", groups="mail_bridge.group_user")
+        cls.user = new_test_user(
+            cls.env, "bridge-reader", groups="mail_bridge.group_user"
+        )
         cls.head = new_test_user(
             cls.env, "bridge-head", groups="mail_bridge.group_administrator"
         )
@@ -113,10 +115,9 @@ class TestChatterLine(BridgeCase):
         """Return what the web client is told about a mail.message."""
         message = message.with_user(user)
         message.env.invalidate_all()
-        try:
-            result = Store(message).get_result()  # 18.0
-        except TypeError:
-            result = Store().add(message).get_result()  # 19.0
+        store = Store()
+        store.add(message)
+        result = store.get_result()
         [data] = [item for item in result["mail.message"] if item["id"] == message.id]
         return data
 
