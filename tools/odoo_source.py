@@ -127,9 +127,10 @@ def _from_source(root: Path) -> Odoo:
     return Odoo(found, root, f"ODOO_SOURCE={root}")
 
 
-def pinned_commit() -> str:
-    """What is fetched from GitHub: the first word of the one file that names it."""
-    return COMMIT_FILE.read_text().split()[0]
+def pinned_commit(path: Path = COMMIT_FILE) -> str:
+    """What is fetched from GitHub: the one line of its file that is no comment."""
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    return next(line for line in lines if line and not line.startswith("#"))
 
 
 def _clone() -> Odoo | None:
@@ -144,8 +145,10 @@ def _clone() -> Odoo | None:
     _git("init", "-q", str(partial))
     _git("-C", str(partial), "fetch", "-q", "--depth", "1", REPOSITORY, commit)
     _git("-C", str(partial), "checkout", "-q", "FETCH_HEAD")
+    came = _git("-C", str(partial), "rev-parse", "HEAD").strip()
+    target.with_name("18.0.commit").write_text(f"{came}\n")
     partial.rename(target)
-    return Odoo("18.0", target, f"GitHub, {commit}")
+    return Odoo("18.0", target, f"GitHub, commit {came}")
 
 
 def _github_answers() -> bool:
@@ -164,13 +167,14 @@ def _github_answers() -> bool:
     return result.returncode == 0
 
 
-def _git(*arguments: str) -> None:
+def _git(*arguments: str) -> str:
     environment = contained_environment(GIT_TERMINAL_PROMPT="0")
     result = subprocess.run(
         ["git", *arguments], env=environment, capture_output=True, text=True
     )
     if result.returncode:
         raise Failure(f"git: {result.stderr.strip().splitlines()[-1:]}")
+    return result.stdout
 
 
 def _unpack_debian() -> Odoo:

@@ -13,7 +13,13 @@ from tools import addon_tests, browser
 from tools.addon_tests import Outcome
 from tools.console import Failure, note, say
 from tools.odoo_source import Odoo, find_odoo, installed
-from tools.paths import ROOT, RUN, suite_addons, venv_python
+from tools.paths import (
+    ROOT,
+    RUN,
+    contained_environment,
+    suite_addons,
+    venv_python,
+)
 from tools.services import connection
 
 SERIES = ("18.0", "19.0")
@@ -90,7 +96,7 @@ def _pytest(odoo: Odoo | None, arguments: list[str]) -> Outcome:
     report = RUN / "log" / f"pytest-{os.getpid()}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment = contained_environment(PYTHONPATH=str(ROOT))
     if odoo:
         environment["ODOO"] = odoo.version
     command = [str(venv_python()), "-m", "pytest", "-q", f"--junitxml={report}"]

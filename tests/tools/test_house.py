@@ -1,6 +1,7 @@
 """Preflight, manifests, stages: the small promises of the commands."""
 
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -87,6 +88,19 @@ def test_source_without_odoo_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("ODOO_SOURCE", str(tmp_path))
     with pytest.raises(Failure, match=r"holds no odoo/release\.py"):
         odoo_source.installed()
+
+
+def test_18_is_fetched_from_its_repository(tmp_path, monkeypatch):
+    upstream = tmp_path / "upstream"
+    _release(upstream, 18)
+    git = ["git", "-C", str(upstream), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-qb", "18.0"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.delenv("ODOO_SOURCE", raising=False)
+    monkeypatch.setattr(odoo_source, "ODOO_HOME", tmp_path / "home")
+    monkeypatch.setattr(odoo_source, "REPOSITORY", upstream.as_uri())
+    assert odoo_source.find_odoo("18.0").label.startswith("GitHub, commit ")
+    assert odoo_source.find_odoo().label == "cached in .odoo/18.0"
 
 
 def test_demo_data_is_asked_for_as_the_version_wants(tmp_path):
