@@ -6,10 +6,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from .providers.base import AccountFacts
+
+#: How long decrypted credentials serve the door, seconds.
+FACTS_SECONDS = 10.0
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -71,6 +76,18 @@ class DoorAccount:
     body_limit: int
     secrets: dict[str, StoredSecret] = field(repr=False)
     addresses: dict[str, datetime | None] = field(repr=False)
+    _facts: dict[str, tuple[float, AccountFacts]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def facts(self, decrypt: Callable[[], AccountFacts]) -> AccountFacts:
+        """Return what the adapter may know, decrypted at most every few seconds."""
+        now = time.monotonic()
+        expires, known = self._facts.get("known", (0.0, AccountFacts()))
+        if expires < now:
+            known = decrypt()
+            self._facts["known"] = (now + FACTS_SECONDS, known)
+        return known
 
 
 def provider_facts(

@@ -124,15 +124,18 @@ class Reception:
         ]
 
     def _candidate(self, account: DoorAccount) -> Candidate:
-        """Decrypt what the adapter needs to verify a post."""
+        """Return an account with what the adapter needs to verify a post."""
         try:
-            stored = self.env["mail.bridge.secret"]._decrypt(
-                self.accounts._name, account.id, account.secrets
-            )
+            return Candidate(account, account.facts(lambda: self._decrypt(account)))
         except KeyRingError as error:
             return Candidate(account, None, str(error))
+
+    def _decrypt(self, account: DoorAccount) -> AccountFacts:
+        stored = self.env["mail.bridge.secret"]._decrypt(
+            self.accounts._name, account.id, account.secrets
+        )
         given = self.accounts._outside_secrets(account.reference)
-        return Candidate(account, provider_facts(account.code, stored | given))
+        return provider_facts(account.code, stored | given)
 
     # --- What it says ---
 

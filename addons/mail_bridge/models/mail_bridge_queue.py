@@ -291,10 +291,28 @@ class MailBridgeQueue(models.AbstractModel):
         if not always and now - _woken.get(key, -WAKE_SECONDS) < WAKE_SECONDS:
             return
         _woken[key] = now
-        added = self._add_triggers()
+        call = self._add_triggers() or self._has_stale_trigger()
         self.env.cr.commit()
-        if added:
+        if call:
             self.env["ir.cron"]._notifydb()
+
+    @api.model
+    def _has_stale_trigger(self):
+        """Tell whether a drain that was called never came, or was killed.
+
+        Its trigger row still stands, so no post adds another; but the cron workers
+        would look at it only with their next poll, a minute later.
+        """
+        self.env.cr.execute(
+            """SELECT 1 FROM ir_cron_trigger t
+                 JOIN ir_cron c ON c.id = t.cron_id AND c.active
+            LEFT JOIN mail_bridge_wake w ON w.cron_id = t.cron_id
+                WHERE t.cron_id = ANY(%s) AND t.id > coalesce(w.consumed, 0)
+                  AND t.call_at < (now() AT TIME ZONE 'UTC') - %s * interval '1 second'
+                LIMIT 1""",
+            (self._drain_crons(), DRAIN_SECONDS + 1),
+        )
+        return bool(self.env.cr.fetchone())
 
     @api.model
     def _add_triggers(self):

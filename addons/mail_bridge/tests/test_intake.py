@@ -168,3 +168,18 @@ class TestIntake(BridgeCase):
         Intake._consume_triggers(cron_id)
         Intake._add_triggers()
         self.assertEqual(Trigger.search_count([("cron_id", "=", cron_id)]), 2)
+
+    def test_trigger_that_no_drain_answers_becomes_stale(self):
+        Intake = self.env["mail.bridge.intake"]
+        cron_id = Intake._drain_crons()[0]
+        Trigger = self.env["ir.cron.trigger"].sudo()
+        Trigger.search([("cron_id", "in", Intake._drain_crons())]).unlink()
+        self.env.flush_all()
+        Intake._add_triggers()
+        self.assertFalse(Intake._has_stale_trigger())
+        row = Trigger.search([("cron_id", "=", cron_id)])
+        row.call_at = fields.Datetime.now() - timedelta(seconds=10)
+        self.env.flush_all()
+        self.assertTrue(Intake._has_stale_trigger())
+        Intake._consume_triggers(cron_id)
+        self.assertFalse(Intake._has_stale_trigger())
