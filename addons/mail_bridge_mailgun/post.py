@@ -65,11 +65,14 @@ class MailgunPost:
         return self.own_text("message-url").strip()
 
     def raw_mime(self) -> bytes | None:
-        """Return the mail as it came, where the route's address asks for that."""
-        if "body-mime" not in self.form or self.headers is not None:
+        """Return the mail as it came, where the route's address asks for that.
+
+        ``body-plain`` stands in every other post. One with both has a mail header
+        called body-mime.
+        """
+        if "body-plain" in self.form or not self.own("body-mime"):
             return None
-        # A post with both has a mail header called body-mime.
-        return None if "body-plain" in self.form else self.form.single("body-mime")
+        return self.form.single("body-mime")
 
     def original(
         self, mime: bytes, trusted: bool, notes: tuple[str, ...] = (), cut: bool = False

@@ -166,6 +166,11 @@ class TestMultipart:
         form = read_form(MULTIPART, b"--b\r\n\r\nx\r\n--b\r\nX: y\r\n\r\nz\r\n--b--")
         assert [(p.name, p.content) for p in form.parts] == [("", b"x"), ("", b"z")]
 
+    def test_an_empty_part_without_its_own_line_break(self):
+        head = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n'
+        [part] = read_form(MULTIPART, head + b"--b--").parts
+        assert (part.name, part.content, part.size) == ("f", b"", 0)
+
     def test_what_looks_like_a_boundary_is_content(self):
         content = b"--b\r\n--bc\r\n-- b\r\n --b\r\nx--b"
         head = b'--b\r\nContent-Disposition: form-data; name="f"\r\n\r\n'

@@ -139,6 +139,11 @@ class TestStandardWebhooks:
             self.check(self.headers(), secrets=(secret,))
         assert len(secret) < 7 or secret not in str(caught.value)
 
+    @pytest.mark.parametrize("secrets", [None, (), ("",)])
+    def test_no_secret_means_no(self, secrets):
+        with pytest.raises(SignatureError, match="no signing key"):
+            self.check(self.headers(), secrets=secrets)
+
     def test_the_prefix_may_be_missing(self):
         self.check(self.headers(), secrets=(SECRET.removeprefix("whsec_"),))
 

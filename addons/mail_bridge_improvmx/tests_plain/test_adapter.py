@@ -221,6 +221,7 @@ class TestOriginal:
             "https://evil.example/improvmx.com/x",
             "https://evil.example?improvmx.com/x",
             "https://evilimprovmx.com/x",
+            "https://api.improvmx-com/x",
             "https://api.improvmx.com@evil.example/x",
             "https://u:p@api.improvmx.com/x",
             "https://api.improvmx.com:8443/x",

@@ -388,6 +388,21 @@ class TestRaw:
         items.append(Item("body-mime", self.MIME, "mail.eml", "message/rfc822"))
         assert parse(items).mime == self.MIME
 
+    def test_with_parsed_headers_beside_it(self):
+        headers = json.dumps([["X-Mailgun-Spf", "Pass"], ["From", "a@b"]])
+        items = [*raw_items(self.MIME), Item("message-headers", headers.encode())]
+        mail = parse(items, TRUSTING)
+        assert mail.mime == self.MIME and mail.is_original
+        assert mail.verdicts.spf == "pass"
+
+    def test_a_header_of_that_name_is_not_the_mail(self):
+        items = [*items_of("minimal"), Item("body-mime", b"From: evil@x")]
+        assert split_mime(parse(items).mime).text == "Is anybody there?"
+        items = with_header(items_of("forward_plain"), "body-mime", "From: evil@x")
+        mail = parse(changed(items, "body-plain"))
+        assert not mail.is_original
+        assert split_mime(mail.mime).header("from") == "Ada <ada@customer.example>"
+
     def test_verdicts_need_posted_headers(self):
         mime = b"X-Mailgun-Spf: Pass\r\nFrom: a@b\r\n\r\nx"
         assert not parse(raw_items(mime), TRUSTING).verdicts.known
@@ -488,6 +503,8 @@ class TestStore:
             "https://evil.tld/v3/domains/a/messages/K#api.mailgun.net",
             "https://api.mailgun.net.evil.tld/v3/domains/a/messages/K",
             "https://evilmailgun.net/v3/domains/a/messages/K",
+            "https://api.mailgun-net/v3/domains/a/messages/K",
+            "https://api-mailgun.net/v3/domains/a/messages/K",
             "https://evil.mailgun.net/v3/domains/a/messages/K",
             "https://api.mailgun.net@evil.tld/v3/domains/a/messages/K",
             "https://user:pass@api.mailgun.net/v3/domains/a/messages/K",
@@ -555,6 +572,16 @@ class TestVerdicts:
         items = with_header(items, "DKIM-Signature", "v=1; d=evil.example; b=x")
         verdicts = parse(items, TRUSTING).verdicts
         assert verdicts.dkim == "pass" and verdicts.dkim_domains == ()
+
+    @pytest.mark.parametrize(
+        "tags", ["d=a.example; d=b.example", "d=", "d=a b.example", "xd=a.example", ""]
+    )
+    def test_a_signature_without_one_domain(self, tags):
+        items = with_header(
+            items_of("forward_plain"), "X-Mailgun-Dkim-Check-Result", "Pass"
+        )
+        items = with_header(items, "Dkim-Signature", f"v=1; {tags}; b=x")
+        assert parse(items, TRUSTING).verdicts.dkim_domains == ()
 
     @pytest.mark.parametrize(
         ("value", "spf"),
