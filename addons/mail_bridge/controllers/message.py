@@ -3,7 +3,6 @@
 from werkzeug.exceptions import NotFound
 
 from odoo import http
-from odoo.exceptions import AccessError
 from odoo.http import content_disposition, request
 
 from ..providers.preview import PAGE, escape
@@ -76,12 +75,8 @@ class MailBridgeMessageController(http.Controller):
 
     def _message(self, message_id):
         """Return a message that the user may read; for others there is none."""
-        message = request.env["mail.bridge.message"].browse(message_id)
-        try:
-            message.check_access("read")
-        except AccessError:
-            raise NotFound from None
-        if not message.exists():
+        message = request.env["mail.bridge.message"].browse(message_id).exists()
+        if not message or not message.has_access("read"):
             raise NotFound
         return message
 

@@ -14,7 +14,7 @@ from .mail_bridge_secret import secret_variable
 from .res_config_settings import guard_is_loaded
 
 #: How long the account waits for its own address to answer, seconds.
-SAMPLE_TIMEOUT = (3, 15)
+SAMPLE_TIMEOUT = 15
 
 
 class MailBridgeAccount(models.Model):

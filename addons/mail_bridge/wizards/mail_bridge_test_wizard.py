@@ -39,6 +39,7 @@ class MailBridgeTestWizard(models.TransientModel):
         compute="_compute_email_to",
         store=True,
         readonly=False,
+        precompute=True,
     )
     steps = fields.Json(compute="_compute_steps")
     is_posted = fields.Boolean()
@@ -157,6 +158,7 @@ class MailBridgeTestWizard(models.TransientModel):
 
     # --- Watching ---
 
+    @api.depends("is_posted", "status", "trouble", "posted_at", "dedupe_key")
     def _compute_steps(self):
         for wizard in self:
             wizard.message_id = False
