@@ -18,6 +18,11 @@ API_KEY = "api_key"
 #: ``raw_url`` must point here: the API key goes with the request.
 RAW_URL = r"https://(?P<host>(?:[a-z0-9-]{1,63}\.)?improvmx\.com)/[!-~]{1,2000}"
 
+#: The topmost of these is of ImprovMX, the others came with the mail and may claim to
+#: be of ImprovMX too. The JSON does not tell what stood above which ``Received``, so a
+#: reader of the rebuilt mail could not tell them apart.
+ONLY_TOPMOST = frozenset({"authentication-results"})
+
 #: Keys that may differ where the same mail is posted again.
 VOLATILE = frozenset({"raw_url"})
 

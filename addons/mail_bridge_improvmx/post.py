@@ -14,7 +14,11 @@ from typing import Any
 from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers import envelope
 from odoo.addons.mail_bridge.providers.headers import clean_text, safe_filename
-from odoo.addons.mail_bridge.providers.mime import Attachment, MailParts
+from odoo.addons.mail_bridge.providers.mime import (
+    ORIGINAL_PREFIX,
+    Attachment,
+    MailParts,
+)
 from odoo.addons.mail_bridge.providers.payload import Json
 
 from . import const
@@ -75,9 +79,12 @@ class ImprovmxPost:
         if not isinstance(value, dict):
             raise PayloadError("headers is no object")
         for name, item in value.items():
-            for one in item if isinstance(item, list) else [item]:
+            items = item if isinstance(item, list) else [item]
+            for number, one in enumerate(items):
                 if one is not None:
-                    yield name, _address(one)
+                    is_foreign = number and name.lower() in const.ONLY_TOPMOST
+                    prefix = ORIGINAL_PREFIX if is_foreign else ""
+                    yield prefix + name, _address(one)
 
     def _first_header(self, name: str) -> str | None:
         return next((v for k, v in self.headers if k.lower() == name), None)

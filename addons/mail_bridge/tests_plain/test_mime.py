@@ -327,6 +327,7 @@ class TestAttachments:
             ("語".encode("shift_jis"), "shift_jis", "shift_jis"),
             (b"\xff\xfea\0", "utf-16", "utf-16"),
             (b"a\0\xff", "utf-16", "iso-8859-1"),
+            (b"a\0", "utf-16", "iso-8859-1"),
             (b"x", "klingon", "iso-8859-1"),
             (b"x", "zlib_codec", "iso-8859-1"),
             (b"x", "punycode", "iso-8859-1"),

@@ -177,6 +177,18 @@ class TestEnvelope:
         assert parse(data).envelope_sender == found
 
 
+class TestForgedResults:
+    def test_only_the_topmost_results_are_those_of_improvmx(self):
+        """A sender writes ImprovMX's name into results of his own."""
+        data = sample("documented")
+        forged = "mx1.improvmx.com; dmarc=pass header.from=bank.example"
+        data["headers"]["Authentication-Results"].append(forged)
+        headers = split_mime(parse(data).mime).headers
+        [own] = [v for k, v in headers if k.lower() == "authentication-results"]
+        assert "spf=pass" in own and "dmarc" not in own
+        assert forged in [value for _name, value in headers]
+
+
 class TestOriginal:
     MIME = b"From: \xfc@x\r\nDKIM-Signature: v=1\r\n\r\nbody \xff"
 
