@@ -40,6 +40,9 @@ MAX_FIELDS = 10_000
 MAX_FILES = 2_000
 #: Bytes of the header block of one part, and of a name in an urlencoded form.
 MAX_HEADER = 16_384
+#: Bytes of all header blocks: reading one may take a thousand times longer than
+#: skipping as much content, and nobody has proved anything yet.
+MAX_HEADERS = 4 * 1024 * 1024
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _TOO_MANY = "the form has too many fields"
 #: Bytes cut out of the body at a time.
@@ -343,8 +346,12 @@ def _unescape(data: bytes) -> bytes:
 def _multipart(body: Buffer, boundary: bytes) -> Iterator[FormPart]:
     marker = b"--" + boundary
     start, last = _delimiter(body, marker, 0)[1:]
+    room = MAX_HEADERS
     while not last:
         headers, content = _part_headers(body, start)
+        room -= content - start
+        if room < 0:
+            raise PayloadError("the form has too many headers")
         end, start, last = _delimiter(body, marker, content)
         options = _disposition(headers)
         name, filename = options.get("name", ""), options.get("filename")

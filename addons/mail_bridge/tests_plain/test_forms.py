@@ -297,8 +297,12 @@ class TestLimits:
             (MULTIPART, b"--b\r\n\r\n" + b"\r\n--bb" * 5_000_000),
             (MULTIPART, b"--b\r\n" + b"a\r\n" * 10_000_000),
             (MULTIPART, b"--b" * 10_000_000),
+            (
+                MULTIPART,
+                b"--b\r\nContent-Disposition: f%s\r\n\r\n\r\n" % (b";" * 15_000) * 2000,
+            ),
         ],
-        ids=["escapes", "ampersands", "boundaries", "headers", "no-lines"],
+        ids=["escapes", "ampersands", "boundaries", "headers", "no-lines", "options"],
     )
     def test_a_hostile_form_costs_little(self, content_type, body):
         """To find out that the proof is missing, not to read it all."""
