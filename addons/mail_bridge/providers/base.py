@@ -31,8 +31,8 @@ class WebhookRequest:
 
     method: str
     path: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
     remote_addr: str
     received_at: datetime
     truncated: bool = False
@@ -173,7 +173,7 @@ class InboundMail:
     not tell. ``notes`` are sentences about what could not be kept.
     """
 
-    mime: bytes
+    mime: bytes = field(repr=False)
     envelope_sender: str | None = None
     envelope_recipients: tuple[str, ...] = ()
     provider_reference: str = ""
@@ -190,8 +190,8 @@ class InboundMail:
 class SamplePost:
     """A genuine post made by us, for the test button, the simulator and the tests."""
 
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class ProviderAdapter(ABC):

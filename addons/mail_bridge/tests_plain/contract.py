@@ -449,6 +449,7 @@ class AdapterContract:
 
     def test_secrets_do_not_show(self):
         self.check_no_secret(repr(self.account), repr(self.genuine))
+        assert SENDER not in repr(self.genuine)  # nor a mail, in any log
         requests = [*self.broken(self.account)]
         if self.signing_secret:
             requests += [*self.forged(self.genuine), *self.unsigned(self.genuine)]
