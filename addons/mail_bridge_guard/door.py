@@ -23,6 +23,7 @@ from werkzeug.wsgi import get_input_stream
 from odoo.http import Application, Dispatcher, Response
 
 from .answers import RETRY_AFTER_SECONDS, try_again_status
+from .memory import LARGE_BYTES, give_back
 from .redaction import install_token_mask
 
 _logger = logging.getLogger(__name__)
@@ -50,10 +51,12 @@ class Exchange:
     """One request below ``/mailgate/``, shared by the WSGI wrapper and our route.
 
     ``reached``: our own code has taken over and means whatever status it gives.
+    ``size``: bytes of the body, once it was read.
     """
 
     environ: dict = field(repr=False)
     reached: bool = False
+    size: int = 0
 
     def read_body(self, limit: int, ceiling: int) -> Body:
         """Read the body: in memory up to ``limit`` bytes, beyond it from a file.
@@ -65,6 +68,7 @@ class Exchange:
             raise BodyTooLarge(announced)
         stream = get_input_stream(self.environ)
         data = _read_up_to(stream, limit + 1)
+        self.size = len(data)
         if len(data) <= limit:
             return Body(data, len(data))
         return _spool(data, stream, ceiling)
@@ -148,6 +152,8 @@ def _guarded(original):
             return start_response(status, headers, exc_info)
 
         result = original(self, environ, start)
+        if exchange.size > LARGE_BYTES:
+            give_back()
         if not refused:
             return result
         if hasattr(result, "close"):

@@ -263,6 +263,7 @@ class MailBridgeIntake(models.Model):
         if asked := adapter.missing(request, facts):
             fetched = intake._fetch(asked, attempt)
         mails = intake._with_server_results(adapter.parse(request, fetched, facts))
+        del request, fetched  # a large mail is in memory often enough without them
         if account.check_dkim and any(map(needs_dkim_check, mails)):
             # DNS may take seconds: never inside the transaction
             self.env.cr.rollback()

@@ -12,6 +12,12 @@ from psycopg2 import errors
 
 from odoo import api, fields, models
 
+from odoo.addons.mail_bridge_guard.memory import (
+    LARGE_BYTES,
+    give_back,
+    resident_bytes,
+)
+
 from ..const import (
     BACKOFF_MINUTES,
     CONFLICT_TRIES,
@@ -104,11 +110,16 @@ class MailBridgeQueue(models.AbstractModel):
         self._note_wake()
         end = time.monotonic() + seconds
         looked_again = False
+        memory = resident_bytes()
         while time.monotonic() < end:
             claim = self._claim()
             if claim:
                 looked_again = False
                 self._try(*claim)
+                if resident_bytes() > memory + LARGE_BYTES:
+                    self.env.invalidate_all()
+                    give_back()
+                    memory = resident_bytes()
             elif looked_again:
                 return
             else:

@@ -8,6 +8,7 @@ from odoo.tests import TransactionCase, tagged
 
 from ..answers import TRY_AGAIN_STATUS, try_again_status
 from ..door import BodyTooLarge, Exchange
+from ..memory import give_back, resident_bytes
 from ..redaction import TokenMask, mask_path
 
 TOKEN = "A" * 32
@@ -113,3 +114,17 @@ class TestRedaction(TransactionCase):
         )
         self.assertTrue(TokenMask().filter(record))
         self.assertNotIn(TOKEN, record.getMessage())
+
+
+@tagged("post_install", "-at_install")
+class TestMemory(TransactionCase):
+    def test_freed_memory_goes_back_to_the_system(self):
+        give_back()
+        before = resident_bytes()
+        blocks = [bytes(100_000) for _block in range(500)]
+        keeper = bytes(100)  # keeps the end of the heap in use
+        self.assertGreater(resident_bytes(), before + 30_000_000)
+        blocks.clear()
+        give_back()
+        self.assertLess(resident_bytes(), before + 10_000_000)
+        self.assertEqual(len(keeper), 100)
