@@ -38,8 +38,11 @@ def text_of(part: Part, data: bytes) -> str:
 
 def file_name(part: Part) -> str | None:
     """Return the file name of a part as it stands in the mail, or ``None``."""
-    parameters = parse_parameters(_after_kind(part.value(b"content-disposition")))
+    _, mark, rest = part.value(b"content-disposition").partition(b";")
+    parameters = parse_parameters(mark + rest) if mark else {}
     for table, base in ((parameters, b"filename"), (part.parameters, b"name")):
+        if not table:
+            continue
         if b"%s*" % base in table:
             return _extended([table[b"%s*" % base]])
         pieces = _continued(table, base)
@@ -48,10 +51,6 @@ def file_name(part: Part) -> str | None:
         if base in table:
             return headerfix.decode(table[base])
     return None
-
-
-def _after_kind(disposition: bytes) -> bytes:
-    return b";" + disposition.partition(b";")[2]
 
 
 def _continued(table: dict[bytes, bytes], base: bytes) -> str:

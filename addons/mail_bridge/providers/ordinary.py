@@ -23,10 +23,8 @@ from .mimescan import Part, Scan, is_plain_media, scan
 
 #: facts/security.md §1.2 "Parser limits".
 MAX_ATTACHMENTS = 100
-#: Odoo sanitizes the whole body again for each text part it appends.
+#: Odoo sanitizes the whole body again for each HTML part it appends.
 MAX_INLINE_TEXTS = 20
-#: One text of this size needs no look at its cost.
-FREE_TEXT = 8 * 1024
 #: What a file system takes; a longer name is cut.
 MAX_FILE_NAME = 255
 #: ``message/delivery-status`` and the like are read block by block.
@@ -178,32 +176,34 @@ def _text_is_ordinary(found: Scan, part: Part, budget: InlineBudget) -> bool:
     data = decoded(found, part)
     if b"\0" in data and not part.parameters.get(b"charset", b"").startswith(b"utf-"):
         return False
-    if len(data) <= FREE_TEXT and not budget.used:
-        budget.used = True
-        return True
     return budget.admits(text_of(part, data), part.media_type == b"text/html")
 
 
 @dataclass(slots=True)
 class InlineBudget:
-    """How much text Odoo is going to sanitize, part after part."""
+    """How much text Odoo is going to sanitize, part after part.
 
-    used: bool = False
+    ``reserve`` is how many short texts may come on top.
+    """
+
+    reserve: int = 0
     texts: int = 0
+    htmls: int = 0
     size: int = 0
     tags: int = 0
 
     def admits(self, text: str, is_html: bool) -> bool:
         """Whether one more text fits; it counts as shown if it does."""
-        texts, size = self.texts + 1, self.size + len(text)
+        htmls, size = self.htmls + is_html, self.size + len(text)
         tags = self.tags + (text.count("<") if is_html else 0)
-        if texts > MAX_INLINE_TEXTS:
+        if self.texts + self.reserve >= MAX_INLINE_TEXTS:
             return False
-        if texts > 1 and (texts * size > 2 * MAX_SIZE or texts * tags > 2 * MAX_TAGS):
+        if htmls > 1 and (htmls * size > 2 * MAX_SIZE or htmls * tags > 2 * MAX_TAGS):
             return False
         if not (html_is_cheap(text) if is_html else text_is_cheap(text)):
             return False
-        self.texts, self.size, self.tags = texts, size, tags
+        self.texts, self.htmls = self.texts + 1, htmls
+        self.size, self.tags = size, tags
         return True
 
 

@@ -52,6 +52,8 @@ EXCERPT = 20_000
 #: second one, but not a flood of them.
 MAX_SENDERS = 5
 MAX_NOTES = 30
+#: How many texts of ours may stand in the place of moved ones.
+RESERVED_TEXTS = 3
 #: Leaves room for the MIME fields, so that the copy is an ordinary mail.
 MOST_FIELDS = MAX_HEADER_FIELDS - 10
 STAND_IN_SENDER = f'"Unknown sender" <unknown-sender@{STAND_IN_DOMAIN}>'
@@ -131,10 +133,11 @@ class _Writer:
     found: Scan
     notes: dict[str, None] = field(default_factory=dict)
     extras: list[bytes] = field(default_factory=list)
-    budget: InlineBudget = field(default_factory=InlineBudget)
+    budget: InlineBudget = field(default_factory=lambda: InlineBudget(RESERVED_TEXTS))
     addresses: int = 0
     attachments: int = 0
     left_out: int = 0
+    placeholders: int = 0
     boundaries: int = 0
 
     def write(self) -> bytes:
@@ -300,26 +303,24 @@ class _Writer:
         """Attach a text that is too costly to show, and say so in its place."""
         suffix = "html" if kind == b"html" else "txt"
         size = len(text.encode("utf-8", "replace"))
-        if self.budget.texts >= MAX_INLINE_TEXTS:
-            note = f"Texts beyond the first {MAX_INLINE_TEXTS} were attached as files."
+        if self._counts():
+            name = f"body-{self.attachments}.{suffix}"
+            disposition = f'Content-Disposition: attachment; filename="{name}"\r\n'
+            self.extras.append(disposition.encode() + _text_entity(kind, text))
+        if self.budget.texts + RESERVED_TEXTS >= MAX_INLINE_TEXTS:
+            note = f"Texts beyond the first {self.budget.texts} were attached as files."
         else:
             note = (
                 f"A text of {size // 1024 + 1} kB ({suffix}) is too large or too "
                 "intricate to be shown; it was attached as a file."
             )
-        shown = (
-            _text_entity(b"plain", note)
-            if note not in self.notes and not has_text
-            else b""
-        )
+        known = note in self.notes
         self._note(note)
-        if self._counts():
-            name = f"body-{self.attachments}.{suffix}"
-            disposition = f'Content-Disposition: attachment; filename="{name}"\r\n'
-            self.extras.append(disposition.encode() + _text_entity(kind, text))
-        if kind == b"plain" and size > EXCERPT:
-            return _text_entity(b"plain", f"{note}\n\n{text[:EXCERPT]}")
-        return shown
+        if has_text or known or self.placeholders >= RESERVED_TEXTS:
+            return b""
+        self.placeholders += 1
+        excerpt = f"\n\n{text[:EXCERPT]}" if kind == b"plain" else ""
+        return _text_entity(b"plain", note + excerpt)
 
     def _attachment(self, part: Part) -> bytes:
         if not self._counts():

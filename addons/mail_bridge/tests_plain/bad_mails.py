@@ -473,6 +473,26 @@ def html_with_a_style_of_letters(recipient: str) -> bytes:
 
 
 @bad_mail(stalls=True)
+def html_style_joined_by_office_tags(recipient: str) -> bytes:
+    """Odoo takes ``<o:…>`` out first; then the letters run together."""
+    body = f"<p style='{('a' * 50 + '</o:p>') * 2000}'>x</p>"
+    return header(recipient) + text_part(body, "text/html")
+
+
+@bad_mail(stalls=True)
+def html_list_in_a_quote_container(recipient: str) -> bytes:
+    """8 kB are enough: each item looks at all the others."""
+    body = "<div data-o-mail-quote-container=1>" + "<li>" * 2000
+    return header(recipient) + text_part(body, "text/html")
+
+
+@bad_mail(stalls=True)
+def html_style_of_open_comments(recipient: str) -> bytes:
+    body = f"<p style='{'<html>/*' * 20_000}'>x</p>"
+    return header(recipient) + text_part(body, "text/html")
+
+
+@bad_mail(stalls=True)
 def html_in_500_parts(recipient: str) -> bytes:
     parts = [text_part("<p><i>x</i></p>" * 100, "text/html") for _ in range(400)]
     return header(recipient) + mixed("b", *parts)

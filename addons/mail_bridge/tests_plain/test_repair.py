@@ -197,7 +197,7 @@ def newsletter_of_200_kb(to):
 
 
 def reply_with_a_long_quote(to):
-    text = "Yes.\r\n" + "".join(f"> line {i}\r\n" for i in range(5000))
+    text = "Yes.\r\n" + "".join(f"> line {i}\r\n" for i in range(4000))
     return plain(to, text=text)
 
 
