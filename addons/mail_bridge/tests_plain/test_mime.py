@@ -183,6 +183,11 @@ class TestStructure:
             shape = self.shape(parsed(MailParts(html=html, attachments=(image,))))
             assert ("related" in shape) == related
 
+    def test_an_image_that_is_called_inline_belongs_to_it_anyway(self):
+        image = Attachment(b"x", "image/png", "a.png", "c@x", inline=True)
+        shape = self.shape(parsed(MailParts(html="<p>", attachments=(image,))))
+        assert shape == {"related": ["text/html", "image/png"]}
+
     def test_an_inline_image_without_html_is_an_attachment(self):
         image = Attachment(b"x", "image/png", "a.png", "c", inline=True)
         shape = self.shape(parsed(MailParts(text="x", attachments=(image,))))
@@ -272,6 +277,11 @@ class TestBodies:
     def test_texts_come_back_exactly(self, text):
         assert split_mime(build_mime(MailParts(text=text))).text == text
         assert split_mime(build_mime(MailParts(html=text))).html == text
+
+    @pytest.mark.parametrize("text", ["unix\nlines\n", "bare\rreturn", "\r\n\n\r\r"])
+    def test_no_line_of_the_mail_ends_otherwise_than_in_crlf(self, text):
+        mime = build_mime(MailParts(text=text))
+        assert mime.count(b"\r") == mime.count(b"\n") == mime.count(b"\r\n")
 
     def test_a_plain_text_stays_readable(self):
         assert b"\r\n\r\nHello,\r\nsee below.\r\n" in build_mime(MAIL)
