@@ -12,13 +12,11 @@ from aiosmtpd.controller import Controller
 
 from tests.support import posts
 from tests.support.bridge import DOMAIN, wait_for
-from tests.support.faults import held_table, raising_trigger, wait_blocked
+from tests.support.faults import MET, held_table, raising_trigger, wait_blocked
 from tests.support.posts import make_mail, unique
 from tools.ports import free_port
 
 POISON = "Poison"
-# Two drains meet in a row of Odoo's own (an alias' status, say); one tries again.
-MET = r"odoo\.sql_db: bad query.*(could not serialize|duplicate key)"
 
 
 @pytest.fixture
@@ -190,6 +188,7 @@ def test_a_poison_mail_holds_nothing_up_and_ends_dead(
     with raising_trigger(bridge, "crm_lead", subject):
         assert bridge.post(mailgun.post(desk, make_mail(desk, subject))).status == 200
         waits = [_try_once(bridge, desk, mailgun, mailgun_elsewhere) for _ in range(12)]
+        bridge.settled(mailgun)
     [(_id, state, attempts, error)] = bridge.intakes(mailgun)
     assert (state, attempts) == ("dead", 12)
     assert error
@@ -219,10 +218,8 @@ def _try_once(bridge, desk, account, other) -> timedelta:
             WHERE id = %s AND state IN ('pending', 'failed')""",
         intake,
     )
-    started = time.monotonic()
     assert bridge.post(other.post(desk, make_mail(desk, subject))).status == 200
-    bridge.arrived(subject)
-    assert time.monotonic() - started <= 2.0
+    bridge.arrived(subject, 10)  # sooner than the minute the poison waits
     wanted = "state IN ('failed', 'dead') AND attempts > %s"
     if before == 0:
         wanted = "state = 'failed' AND attempts >= 1 AND attempts > %s - 1"
@@ -291,17 +288,18 @@ def test_a_worker_killed_in_the_middle_counts_as_a_try(
 
 
 class Sink:
-    """An SMTP server that keeps what it gets, and waits until it may answer."""
+    """An SMTP server that keeps what it gets; it may be slow with some mails."""
 
     def __init__(self) -> None:
+        self.slow_with = ""
         self.may_answer = threading.Event()
-        self.may_answer.set()
         self.received: list[bytes] = []
 
     async def handle_DATA(self, _server, _session, envelope) -> str:  # noqa: N802
         """Take a mail."""
         self.received.append(envelope.content)
-        while not self.may_answer.is_set():
+        is_slow = self.slow_with and self.slow_with.encode() in envelope.content
+        while is_slow and not self.may_answer.is_set():
             await asyncio.sleep(0.05)
         return "250 OK"
 
@@ -323,7 +321,7 @@ def sink(bridge):
 
 
 def test_notifications_are_queued_and_sent_by_cores_queue(bridge, desk, mailgun, sink):
-    """A follower is told by mail: not in the drain, and not an hour later."""
+    """A follower is told by mail: soon, and not while the drain waits for it."""
     lead, message_id, customer = open_thread(bridge)
     follower = bridge.client.create(
         "res.partner", name="Follower", email="follower@outside.example"
@@ -331,18 +329,20 @@ def test_notifications_are_queued_and_sent_by_cores_queue(bridge, desk, mailgun,
     bridge.client.call("crm.lead", "message_subscribe", [lead], partner_ids=[follower])
     subject = unique("Re:")
     mail = make_mail(desk, subject, sender=customer, References=message_id)
-    sink.may_answer.clear()
-    started = time.monotonic()
+    sink.slow_with = subject
     assert bridge.post(mailgun.post(desk, mail)).status == 200
     assert [record for _id, record in bridge.arrived(subject)] == [lead]
-    assert time.monotonic() - started <= 2.0
-    wait_for(lambda: any(subject.encode() in one for one in sink.received), 20)
+    wait_for(
+        lambda: any(subject.encode() in one for one in sink.received),
+        problem=lambda: str(bridge.sql("SELECT state, failure_reason FROM mail_mail")),
+    )
     # The other side has not answered yet, and mail still comes in.
     second = unique()
     assert bridge.post(mailgun.post(desk, make_mail(desk, second))).status == 200
-    bridge.arrived(second, 3)
+    bridge.arrived(second)
     sink.may_answer.set()
     wait_for(
         lambda: not bridge.sql("SELECT 1 FROM mail_mail WHERE state = 'outgoing'"), 20
     )
-    assert sum(subject.encode() in one for one in sink.received) == 1
+    told = [one for one in sink.received if subject.encode() in one]
+    assert sum(b"To: Follower" in one or b"follower@" in one for one in told) == 1

@@ -274,7 +274,7 @@ def assert_nothing_is_lost(chaos: Chaos, mails: int) -> None:
             "SELECT 1 FROM mail_bridge_intake WHERE state NOT IN ('done', 'dead')"
         )
 
-    wait_for(settled, 180)
+    wait_for(settled, 600)
     states = dict(
         bridge.sql("SELECT state, count(*) FROM mail_bridge_intake GROUP BY state")
     )
