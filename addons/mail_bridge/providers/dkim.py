@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from dns.rdtypes.ANY.TXT import TXT
 
 from ..exceptions import TemporaryError
 
@@ -123,7 +124,7 @@ def _ask(
         return []
     except dns.exception.DNSException as error:
         raise TemporaryError(f"DNS: {type(error).__name__}") from None
-    return [b"".join(record.strings) for record in answer]
+    return [b"".join(record.strings) for record in answer if isinstance(record, TXT)]
 
 
 def _split(raw: bytes) -> _Mail | None:
@@ -137,7 +138,7 @@ def _split(raw: bytes) -> _Mail | None:
     if not block.endswith(b"\r\n"):
         block += b"\r\n"
     position = block.find(b"\r\n") + 2 if block.startswith(b"From ") else 0
-    fields = []
+    fields: list[tuple[bytes, bytes, bytes]] = []
     while position < len(block):
         match = _FIELD.match(block, position)
         if match is None or len(fields) >= MAX_FIELDS:

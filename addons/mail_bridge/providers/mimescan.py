@@ -253,7 +253,8 @@ def _read_multipart(found: Scan, part: Part) -> None:
 
 def _split(found: Scan, part: Part, separator: bytes) -> list[tuple[int, int]]:
     """Return the ranges between the boundary lines, at most ``MAX_PARTS`` + 1."""
-    raw, ranges = found.raw, []
+    raw = found.raw
+    ranges: list[tuple[int, int]] = []
     position, opened = part.body, -1
     while len(ranges) <= MAX_PARTS:
         position = raw.find(separator, position, part.end)

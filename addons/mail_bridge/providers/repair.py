@@ -288,14 +288,14 @@ class _Writer:
         kind = b"html" if is_html else b"plain"
         if not self.budget.admits(text, is_html):
             return self._moved(kind, text, has_text and is_html)
+        charset = part.parameters.get(b"charset", b"")
         known = charset_is_ordinary(part)
         if not known:
-            charset = part.parameters.get(b"charset", b"").decode("latin-1")
-            name = headerfix.clean_text(charset, 40)
+            name = headerfix.clean_text(charset.decode("latin-1"), 40)
             self._note(f"The text is in the unknown charset “{name}”; it was guessed.")
-        if "\0" in text or "\ufffd" in text or not known or self._recode(part):
+        sound = charset and known and "\0" not in text and "\ufffd" not in text
+        if not sound or self._recode(part):
             return _text_entity(kind, text)
-        charset = part.parameters.get(b"charset", b"utf-8")
         head = b"Content-Type: text/%s; charset=%s\r\n" % (kind, charset)
         return self._verbatim(head, part)
 
