@@ -88,6 +88,7 @@ DOTTED = {
     "fields.Domain": "19.0 only; domains as lists",
     "api.returns": "18.0 only; leave it out",
     "odoo.registry": "18.0 only; odoo.modules.registry.Registry",
+    "env.reset": "deprecated in 19.0; env.transaction.reset()",
     "request.cr": "deprecated in 19.0; request.env.cr",
     "request.uid": "deprecated in 19.0; request.env.uid",
     "request.context": "deprecated in 19.0; request.env.context",
@@ -197,7 +198,7 @@ def _python(tree: ast.AST) -> Found:
 def _attribute(node: ast.Attribute) -> Found:
     if node.attr in NAMES:
         yield node.lineno, node.attr, NAMES[node.attr]
-    owner = _name(node.value)
+    owner = _name(node.value).rpartition(".")[2]
     dotted = f"{owner}.{node.attr}"
     if dotted in DOTTED:
         yield node.lineno, dotted, DOTTED[dotted]

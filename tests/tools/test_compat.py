@@ -19,6 +19,7 @@ REJECTED = {
         "from odoo.addons.base.models.ir_cron import ir_cron",
         "self._cr.execute('SELECT 1')",
         "request.uid",
+        "self.env.reset()",
         "records.read_group([], [], [])",
         "cron._commit_progress(1)",
         "cron._notify_progress(done=1, remaining=0)",
