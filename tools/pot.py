@@ -19,7 +19,7 @@ source = env.cr if "cr" in inspect.signature(trans_export).parameters else env
 result = {{}}
 for addon in {addons!r}:
     buffer = io.BytesIO()
-    trans_export(False, [addon], buffer, "pot", source)
+    trans_export(False, [addon], buffer, "po", source)
     result[addon] = buffer.getvalue().decode()
 """
 VOLATILE = re.compile(
