@@ -182,7 +182,7 @@ class MailBridgeQueue(models.AbstractModel):
     def _forget(self):
         """Undo the transaction and what the ORM remembers of it."""
         self.env.cr.rollback()
-        self.env.reset()
+        self.env.transaction.reset()
         self.env.registry.reset_changes()
 
     @api.model
