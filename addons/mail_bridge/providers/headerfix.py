@@ -30,11 +30,15 @@ MAX_REFERENCES = 32
 MAX_FIELD = 8192
 MAX_ADDRESSES = 1000
 MAX_ADDRESS_FIELD = 64 * 1024
+#: A sender's name becomes the name of a partner.
+MAX_SENDER_FIELD = 2000
+#: What nobody reads may be longer (spam filters write a lot).
+MAX_UNREAD_FIELD = 64 * 1024
 MAX_SUBJECT = 1000
 #: How much of a field is looked at when it is written anew.
 MAX_READ = 256 * 1024
 MAX_DATE = 128
-MAX_NAME = 250
+MAX_NAME = 200
 MAX_ADDRESS = 320
 #: Each level of comment or group takes about eight frames of the ``email`` package.
 MAX_COMMENTS = 20
@@ -49,6 +53,13 @@ ID_FIELDS = frozenset(
     b"x-microsoft-original-message-id".split()
 )
 DATE_FIELDS = frozenset((b"date", b"resent-date", b"orig-date"))
+#: The fields that Odoo reads.
+READ_FIELDS = (
+    ADDRESS_FIELDS
+    | ID_FIELDS
+    | DATE_FIELDS
+    | {b"subject", b"auto-submitted", b"precedence", b"return-path"}
+)
 #: Fields that must stand once; a second one of these is left out.
 SINGLE_FIELDS = frozenset(
     b"subject message-id in-reply-to references date reply-to sender".split()
@@ -83,6 +94,8 @@ _UNWANTED = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 _WORD = re.compile(rb"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\s]*)\?=")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
+_Q_BYTE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _WORD_GAP = re.compile(rb"(\?=)[ \t\r\n]+(?==\?)")
 _ATOM = rb"[\w.!#$%&'*+/=?^`{|}~-]+"
 _PHRASE_WORD = rb"[\w.'+\-=?/*@\x80-\xff]+"
@@ -93,7 +106,7 @@ _MAILBOX = (
 #: Only for a few hundred bytes: it may step back once over each word.
 _PLAIN_ADDRESSES = re.compile(_MAILBOX + rb"(?: ?, ?" + _MAILBOX + rb")*")
 _PLAIN_ID = re.compile(rb"\s*<[\w.!#$%&'*+/=?^`{|}~@-]+>\s*")
-_PLAIN_DATE = re.compile(rb"[\w ,:+()-]*")
+_PLAIN_DATE = re.compile(rb"[\w ,:+()./-]*")
 _ID = re.compile(rb"<([!-;=?-~]+)>")
 _ADDRESS_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"?|\(|\)|<[^<>,;]*>?|[,;]|[^"()<>,;]+|>')
 _BARE_ADDRESS = re.compile(r"[^\s<>()\[\]\\,;:\"@]+@[^\s<>()\[\]\\,;:\"@]+")
@@ -107,10 +120,15 @@ def is_ordinary(name: bytes, value: bytes) -> bool:
     """
     if len(value) > _limit(name) or _CONTROL.search(value):
         return False
+    if name not in READ_FIELDS:
+        return True
     if not value.isascii() and not _is_sound_utf8(value):
         return False
-    if b"=?" in value and not _words_are_ordinary(name, value):
-        return False
+    if b"=?" in value:
+        if not words_are_ordinary(value):
+            return False
+        if has_broken_word(value) and not reads_well(name, value):
+            return False
     if name in ADDRESS_FIELDS:
         return _addresses_are_ordinary(name, value)
     if name in (b"message-id", b"resent-message-id"):
@@ -172,6 +190,8 @@ def decode(value: bytes) -> str:
     position, pending, charset = 0, b"", ""
     for match in _WORD.finditer(value):
         raw, used = _word_bytes(match), match[1].decode("latin-1").lower()
+        if raw is None:
+            continue
         if match.start() > position or used != charset:
             pieces.append(decode_bytes(pending, charset))
             pieces.append(decode_bytes(value[position : match.start()], ""))
@@ -212,14 +232,14 @@ def clean_text(text: str, limit: int) -> str:
 
 def _limit(name: bytes) -> int:
     if name in ADDRESS_FIELDS:
-        return MAX_FIELD if name in SENDER_FIELDS else MAX_ADDRESS_FIELD
+        return MAX_SENDER_FIELD if name in SENDER_FIELDS else MAX_ADDRESS_FIELD
     if name == b"subject":
         return 2 * MAX_SUBJECT
     if name in DATE_FIELDS:
         return MAX_DATE
     if name in ID_FIELDS:
         return MAX_FIELD if name == b"references" else MAX_ID
-    return MAX_FIELD
+    return MAX_FIELD if name in READ_FIELDS else MAX_UNREAD_FIELD
 
 
 def _is_sound_utf8(value: bytes) -> bool:
@@ -230,29 +250,41 @@ def _is_sound_utf8(value: bytes) -> bool:
     return not has_unwanted(text.replace("\r", "").replace("\n", ""))
 
 
-def _words_are_ordinary(name: bytes, value: bytes) -> bool:
-    matches = 0
+def words_are_ordinary(value: bytes) -> bool:
+    """Whether every reader decodes the encoded words of a value alike."""
     for match in _WORD.finditer(value):
-        matches += 1
         codec = python_charset(match[1].decode("latin-1"))
+        data = _word_bytes(match)
+        if data is None or not codec:
+            return False
         try:
-            text = _word_bytes(match).decode(codec or "undefined")
-        except (UnicodeError, LookupError):
+            text = data.decode(codec)
+        except UnicodeError:
             return False
-        if _UNWANTED.search(text):
+        if has_unwanted(text):
             return False
-    return matches == value.count(b"=?") or reads_well(name, value)
+    return True
 
 
-def _word_bytes(match: re.Match[bytes]) -> bytes:
-    """Return the bytes of an encoded word (RFC 2047)."""
+def has_broken_word(value: bytes) -> bool:
+    """Whether something begins like an encoded word and is none."""
+    return b"=?" in _WORD.sub(b"", value)
+
+
+def _word_bytes(match: re.Match[bytes]) -> bytes | None:
+    """Return the bytes of an encoded word (RFC 2047), ``None`` where it is broken."""
+    text = match[3]
     if match[2] in b"qQ":
-        return binascii.a2b_qp(match[3], header=True)
-    text = match[3].rstrip(b"=")
+        return _Q_BYTE.sub(
+            lambda found: binascii.unhexlify(found[1]), text.replace(b"_", b" ")
+        )
+    if not _BASE64.fullmatch(text):
+        return None
+    text = text.rstrip(b"=")
     try:
         return base64.b64decode(text + b"=" * (-len(text) % 4))
     except binascii.Error:
-        return match[0]
+        return None
 
 
 def _addresses_are_ordinary(name: bytes, value: bytes) -> bool:

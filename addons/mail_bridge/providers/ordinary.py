@@ -42,14 +42,6 @@ STRUCTURAL = frozenset(
     b"content-type content-disposition content-transfer-encoding content-id "
     b"mime-version".split()
 )
-#: The fields that Odoo reads.
-IDENTITY = (
-    headerfix.ADDRESS_FIELDS
-    | headerfix.ID_FIELDS
-    | headerfix.DATE_FIELDS
-    | {b"subject", b"auto-submitted", b"precedence", b"return-path"}
-)
-
 _PLAIN_ID = re.compile(rb"[!-~]{1,256}")
 _PLAIN_DISPOSITION = re.compile(rb"[\w-]+")
 
@@ -58,7 +50,7 @@ def core_reads(mime: bytes) -> bool:
     """Whether ``email`` reads a (bounded) mail in all the ways that Odoo asks for."""
     try:
         message = email.message_from_bytes(mime, policy=policy.SMTP)
-        for name in IDENTITY:
+        for name in headerfix.READ_FIELDS:
             for value in message.get_all(name.decode(), []):
                 if headerfix.has_unwanted(str(value)):
                     return False
@@ -128,12 +120,18 @@ def part_is_ordinary(found: Scan, part: Part) -> bool:
 
 def _names_are_ordinary(part: Part) -> bool:
     disposition = part.value(b"content-disposition")
+    media = part.value(b"content-type")
+    words = disposition + media
+    if b"=?" in words and (
+        headerfix.has_broken_word(words) or not headerfix.words_are_ordinary(words)
+    ):
+        return False
     if disposition:
         kind, _, parameters = disposition.partition(b";")
         plain = b"x/y;" + parameters if parameters else b"x/y"
         if not _PLAIN_DISPOSITION.fullmatch(kind.strip()) or not is_plain_media(plain):
             return False
-    elif b"name" not in part.value(b"content-type"):
+    elif b"name" not in media:
         return True
     name = file_name(part)
     return name is None or is_harmless_name(name)
@@ -209,11 +207,13 @@ class InlineBudget:
 
 def _read_as_core(part: EmailMessage) -> None:
     part.get_filename()
-    part.get_content_charset()
     part.get("content-id")
     part.get("content-disposition")
     if part.get_content_maintype() == "multipart":
         return
+    if part.get_content_maintype() == "text" and not part.get_param("charset"):
+        part.set_charset("utf-8")
+    part.get_content_charset()
     content = part.get_content()
     if isinstance(content, EmailMessage):
         content.as_bytes()

@@ -32,7 +32,6 @@ from .mimescan import (
 )
 from .ordinary import (
     ENCODINGS,
-    IDENTITY,
     MAX_ATTACHMENTS,
     MAX_INLINE_TEXTS,
     READABLE,
@@ -173,7 +172,7 @@ class _Writer:
         counts: dict[bytes, int] = {}
         room = MAX_HEADER_BLOCK
         fields = [item for item in self.found.root.fields if item[0] not in STRUCTURAL]
-        fields.sort(key=lambda item: item[0] not in IDENTITY)
+        fields.sort(key=lambda item: item[0] not in headerfix.READ_FIELDS)
         for lower, name, value in fields:
             counts[lower] = counts.get(lower, 0) + 1
             if counts[lower] > _most(lower):
@@ -347,8 +346,9 @@ class _Writer:
         came = file_name(part)
         # Odoo ties an inline picture to its place by a name and a Content-ID.
         name = came or ("inline" if part.value(b"content-id") else "attachment")
-        if not is_harmless_name(name):
-            name = safe_filename(name) or "attachment"
+        if not is_harmless_name(name) or "=?" in name:
+            # What looks like an encoded word would be decoded once more.
+            name = safe_filename(name).replace("=?", "=_") or "attachment"
             self._note(f"An attachment was renamed to “{name}”.")
         disposition = "inline" if kind == b"inline" else "attachment"
         return header_line(

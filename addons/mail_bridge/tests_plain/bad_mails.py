@@ -276,6 +276,13 @@ def message_id_of_10_kb(recipient: str) -> bytes:
     return plain(recipient, message_id=f"<{noise.decode().strip('=')}@sender.example>")
 
 
+@bad_mail()
+def sender_name_of_7_kb(recipient: str) -> bytes:
+    """19.0 makes a partner of it, whose name stands in an index."""
+    noise = base64.b32encode(bytes((i * i * 31 + i // 7) % 251 for i in range(4_000)))
+    return plain(recipient, sender=f'"{noise.decode()}" <erika@sender.example>')
+
+
 @bad_mail(stalls=True)
 def twenty_thousand_recipients(recipient: str) -> bytes:
     crowd = ", ".join(f"a{i}@b.example" for i in range(20_000))

@@ -186,6 +186,14 @@ def mailing_list(to):
     return plain(to, more=more)
 
 
+def long_headers_of_filters(to):
+    more = (
+        "X-MS-Exchange-AntiSpam-MessageData: " + "abc\r\n " * 3000 + "x\r\n"
+        "X-Spam-Report: caf\xe9 =?undefined?q?x?=\r\n"
+    )
+    return plain(to).replace(b"MIME-Version", more.encode("latin-1") + b"MIME-Version")
+
+
 def newsletter_of_200_kb(to):
     row = (
         '<tr><td style="padding:3px 4px;color:#fff;font-size:12px" width="10">'
@@ -230,6 +238,7 @@ ORDINARY = [
     group_of_recipients,
     mailing_list,
     read_receipt,
+    long_headers_of_filters,
     newsletter_of_200_kb,
     reply_with_a_long_quote,
     picture_inside_html,
