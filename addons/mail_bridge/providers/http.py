@@ -222,7 +222,7 @@ def _talk(
         if target.scheme == "https":
             bundle = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
             sock = _tls(bundle).wrap_socket(sock, server_hostname=target.host)
-        connection = HTTPConnection(target.host, target.port, timeout[1])
+        connection = HTTPConnection(target.host, target.port, timeout=timeout[1])
         connection.sock = _Wire(sock, timeout[1])
         connection.request("GET", target.path, headers=_headers(target, request))
         with connection.getresponse() as response:
