@@ -99,7 +99,7 @@ class MailBridgeAccount(models.Model):
                 ),
                 fault=True,
             ),
-            _step(address, self.env._("Providers can reach the address"), why_not),
+            _step(address, self.env._("The address is public and encrypted"), why_not),
             _step(
                 self.state != "disabled",
                 self.env._("The account is switched on"),
@@ -170,8 +170,7 @@ class MailBridgeAccount(models.Model):
                     "title": self.env._("Mail Bridge Guard is not loaded server-wide."),
                     "text": self.env._(
                         "While the database is away some providers drop mail for good. "
-                        "Set server_wide_modules = base,web,mail_bridge_guard in "
-                        "odoo.conf and restart."
+                        "Add it to server_wide_modules in odoo.conf and restart."
                     ),
                 }
             )
@@ -210,7 +209,8 @@ class MailBridgeAccount(models.Model):
         """Post a sample to the account's own address, as its provider would.
 
         :param sample: ``providers.base.SamplePost``.
-        :return: the response; the local port serves where ``web.base.url`` does not.
+        :return: ``(status, local)``: what the address answered, and whether that was
+            only our own port, because ``web.base.url`` does not answer from here.
         :raises requests.RequestException: nobody answers at either.
         """
         self.ensure_one()
@@ -219,21 +219,22 @@ class MailBridgeAccount(models.Model):
         local = f"http://127.0.0.1:{config['http_port']}"
         headers = dict(sample.headers)
         try:
-            return self._post(public + path, sample.body, headers)
+            return self._post(public + path, sample.body, headers), False
         except requests.RequestException:
             headers["Host"] = urlsplit(public).netloc
-            return self._post(local + path, sample.body, headers)
+            return self._post(local + path, sample.body, headers), True
 
     @api.model
     def _post(self, url, body, headers):
         try:
-            return requests.post(
+            response = requests.post(
                 url,
                 data=body,
                 headers=headers,
                 timeout=SAMPLE_TIMEOUT,
                 allow_redirects=False,
             )
+            return response.status_code
         except requests.RequestException as error:
             # the address is a credential; so is the exception that names it
             raise type(error)(mask_path(str(error))) from None

@@ -49,6 +49,7 @@ class MailBridgeTestWizard(models.TransientModel):
     posted_at = fields.Datetime()
     milliseconds = fields.Integer()
     status = fields.Integer(help="What the address answered.")
+    is_local = fields.Boolean(help="Only this server's own port answered.")
     trouble = fields.Char(help="Why nobody answered.")
 
     @api.model
@@ -104,7 +105,7 @@ class MailBridgeTestWizard(models.TransientModel):
         started = time.monotonic()
         values = {"is_posted": True, "status": 0, "trouble": False}
         try:
-            values["status"] = self.account_id._post_sample(sample).status_code
+            values["status"], values["is_local"] = self.account_id._post_sample(sample)
         except requests.RequestException as error:
             values["trouble"] = f"{type(error).__name__}: {error}"[:500]
         values["milliseconds"] = 1000 * (time.monotonic() - started)
@@ -178,7 +179,19 @@ class MailBridgeTestWizard(models.TransientModel):
             )
             return [_fault(label, self._explain_refusal()) | answered]
         done = _done(self.env._("Signed, posted and accepted")) | answered
-        return [done, *self._queue_steps()]
+        return [done, *self._local_steps(), *self._queue_steps()]
+
+    def _local_steps(self):
+        """Say so where the way from outside could not be tried."""
+        if not self.is_local:
+            return []
+        label = self.env._("Posted to this server's own port only")
+        hint = self.env._(
+            "web.base.url (%(url)s) does not answer from here. Providers may still "
+            "reach it: write a real mail to be sure.",
+            url=self.account_id.get_base_url(),
+        )
+        return [{"state": "warning", "label": label, "hint": hint}]
 
     def _explain_silence(self):
         return self.env._(

@@ -104,6 +104,14 @@ class TestTestWizard(SimulatorMixin, TransactionCase):
         self.assertEqual(steps[-1]["state"], "fault")
         self.assertIn("dbfilter", steps[-1]["hint"])
 
+    def test_it_says_where_only_the_own_port_answered(self):
+        intake, _steps = self.accepted(is_local=True)
+        intake._deliver(intake._mails())
+        self.env.invalidate_all()
+        [label] = self.labels(self.wizard.steps, "warning")
+        self.assertIn("own port", label)
+        self.assertTrue(self.wizard.is_over)
+
     def test_it_waits_then_says_that_nobody_processes(self):
         _intake, steps = self.accepted()
         self.assertEqual(steps[-1]["state"], "wait")
@@ -190,4 +198,6 @@ class TestTestWizard(SimulatorMixin, TransactionCase):
             self.env["ir.config_parameter"].set_param("web.base.url", url)
             self.account.invalidate_recordset()
             steps = {step["label"]: step["state"] for step in self.account.checklist}
-            self.assertEqual(steps["Providers can reach the address"], reachable, url)
+            self.assertEqual(
+                steps["The address is public and encrypted"], reachable, url
+            )

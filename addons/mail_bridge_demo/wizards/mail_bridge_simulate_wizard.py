@@ -64,18 +64,19 @@ class MailBridgeSimulateWizard(models.TransientModel):
 
     def _post(self, kind):
         try:
-            response = self.account_id._post_sample(self.account_id._simulate(kind))
+            sample = self.account_id._simulate(kind)
+            status, _local = self.account_id._post_sample(sample)
         except requests.RequestException as error:
             raise UserError(
                 self.env._(
                     "Nobody answers at the account's address: %(why)s", why=error
                 )
             ) from error
-        if response.status_code != self.account_id._adapter().answers.stored.status:
+        if status != self.account_id._adapter().answers.stored.status:
             raise UserError(
                 self.env._(
                     "The address answered %(status)s. A test mail tells why.",
-                    status=response.status_code,
+                    status=status,
                 )
             )
 
