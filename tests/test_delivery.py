@@ -279,7 +279,7 @@ def test_a_worker_killed_in_the_middle_counts_as_a_try(
         " WHERE id = %s",
         intake,
     )
-    bridge.poll_crons()
+    bridge.let_a_minute_pass()
     assert len(bridge.arrived(subject)) == 1
     assert bridge.intakes(mailgun)[0][1:3] == ("done", 2)
 

@@ -569,7 +569,6 @@ def _use_secrets(bridge: Bridge) -> dict[str, str]:
     headers = (
         ("Authorization", f"Bearer {canaries['Authorization']}"),
         ("Cookie", f"session_id={canaries['cookie']}"),
-        ("X-Odd", mailgun.key),
     )
     for account, subject in zip((mailgun, raw, improvmx), subjects, strict=True):
         post = account.post(desk, make_mail(desk, subject))
@@ -578,7 +577,7 @@ def _use_secrets(bridge: Bridge) -> dict[str, str]:
             f"{post.path}?token={canaries['Authorization']}",
             post.content_type,
             post.body,
-            (*post.headers, *headers),
+            (*post.headers, *headers, ("X-Odd", account.key or "none")),
         )
         assert bridge.post(sent).status == 200
         wrong = posts.Post(post.path, post.content_type, b'{"broken', headers)

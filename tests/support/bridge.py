@@ -127,8 +127,13 @@ class Bridge:
         )
         self.client.call("ir.cron", "method_direct_trigger", [cron])
 
-    def poll_crons(self) -> None:
-        """Wake the cron workers; by themselves they look once a minute."""
+    def let_a_minute_pass(self) -> None:
+        """Call the drains, as their scheduled actions do once a minute."""
+        self.sql(
+            """INSERT INTO ir_cron_trigger (cron_id, call_at)
+               SELECT res_id, now() AT TIME ZONE 'UTC' FROM ir_model_data
+                WHERE module = 'mail_bridge' AND name LIKE 'ir_cron_process_intake%'"""
+        )
         with databases.cursor(self.connection) as cr:
             cr.execute("SELECT pg_notify('cron_trigger', %s)", [self.database])
 
