@@ -11,6 +11,7 @@ tree for a well-formed mail, stops at fixed limits for any other, and says in
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 #: Limits of facts/security.md §1.2 "Parser limits"; Postfix has 100 for the nesting.
@@ -54,13 +55,14 @@ class Part:
     ``fields`` are (lower-case name, name, value as it came with its folding).
     ``media_type`` is lower case; ``parameters`` those of Content-Type, unquoted,
     RFC 2231 not decoded. ``children`` are the parts of a multipart, or the one
-    mail in a ``message/rfc822`` and its kin.
+    mail in a ``message/rfc822`` and its kin; ``messages`` counts those around it.
     """
 
     start: int
     body: int
     end: int
     depth: int
+    messages: int = 0
     fields: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     media_type: bytes = b"text/plain"
     parameters: dict[bytes, bytes] = field(default_factory=dict)
@@ -76,6 +78,12 @@ class Part:
             if lower == name:
                 return unfold(value)
         return b""
+
+    def walk(self) -> Iterator[Part]:
+        """Yield this part and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
 
     @property
     def is_multipart(self) -> bool:
@@ -107,7 +115,7 @@ def scan(raw: bytes) -> Scan:
     start = raw.find(b"\n", 0, 1000) + 1 if raw.startswith(b"From ") else 0
     if raw.count(b"\r") != raw.count(b"\r\n"):
         result.flaws.add("bare carriage return")
-    result.root = _read_part(result, start, len(raw), 0, b"text/plain")
+    result.root = _read_part(result, Part(start, start, len(raw), 0))
     deepest = max(part.depth for part in result.parts) + 1
     touches = raw.count(b"\n") * deepest
     if touches > FREE_TOUCHES and touches * BYTES_PER_TOUCH > len(raw):
@@ -148,8 +156,7 @@ def is_plain_media(value: bytes) -> bool:
     return len(value) <= 2000 and _MEDIA.fullmatch(value) is not None
 
 
-def _read_part(found: Scan, start: int, end: int, depth: int, default: bytes) -> Part:
-    part = Part(start, start, end, depth)
+def _read_part(found: Scan, part: Part, default: bytes = b"text/plain") -> Part:
     found.parts.append(part)
     part.body = _read_fields(found, part)
     types = part.values(b"content-type")
@@ -245,8 +252,8 @@ def _read_multipart(found: Scan, part: Part) -> None:
         if len(found.parts) >= MAX_PARTS:
             found.flaws.add("many parts")
             return
-        child = _read_part(found, start, end, part.depth + 1, default)
-        part.children.append(child)
+        child = Part(start, start, end, part.depth + 1, part.messages)
+        part.children.append(_read_part(found, child, default))
     if not part.children:
         found.flaws.add("multipart without parts")
 
@@ -291,5 +298,5 @@ def _read_message(found: Scan, part: Part) -> None:
     if part.depth >= MAX_DEPTH or len(found.parts) >= MAX_PARTS:
         found.flaws.add("deep nesting")
         return
-    child = _read_part(found, part.body, part.end, part.depth + 1, b"text/plain")
-    part.children.append(child)
+    child = Part(part.body, part.body, part.end, part.depth + 1, part.messages + 1)
+    part.children.append(_read_part(found, child))

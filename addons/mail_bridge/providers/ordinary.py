@@ -25,6 +25,8 @@ from .mimescan import Part, Scan, is_plain_media, scan
 MAX_ATTACHMENTS = 100
 #: Odoo sanitizes the whole body again for each HTML part it appends.
 MAX_INLINE_TEXTS = 20
+#: Mail in mail in mail: Odoo attaches each of them with everything inside.
+MAX_ENCLOSED = 3
 #: What a file system takes; a longer name is cut.
 MAX_FILE_NAME = 255
 #: ``message/delivery-status`` and the like are read block by block.
@@ -67,17 +69,20 @@ def is_ordinary(found: Scan) -> bool:
         return False
     if not _header_is_ordinary(found.root.fields):
         return False
-    budget = InlineBudget()
-    attachments = 0
-    for part in found.parts:
-        if not part_is_ordinary(found, part):
+    return parts_are_ordinary(found, found.parts, Budget())
+
+
+def parts_are_ordinary(found: Scan, parts: Iterable[Part], budget: Budget) -> bool:
+    """Whether every part is plain, and all together fit into the budget."""
+    for part in parts:
+        if not _part_is_ordinary(found, part):
             return False
         if part.media_type in TEXTS and is_inline(part):
             if not _text_is_ordinary(found, part, budget):
                 return False
-        elif not part.children:
-            attachments += 1
-    return attachments <= MAX_ATTACHMENTS
+        elif part.is_message or not part.children:
+            budget.attachments += 1
+    return budget.attachments <= MAX_ATTACHMENTS
 
 
 def is_harmless_name(name: str) -> bool:
@@ -102,7 +107,7 @@ def _header_is_ordinary(fields: Iterable[tuple[bytes, bytes, bytes]]) -> bool:
     return addresses <= headerfix.MAX_ADDRESSES
 
 
-def part_is_ordinary(found: Scan, part: Part) -> bool:
+def _part_is_ordinary(found: Scan, part: Part) -> bool:
     """Whether the MIME fields of a part, and what they announce, are plain."""
     if part.value(b"content-transfer-encoding").lower() not in ENCODINGS:
         return False
@@ -114,7 +119,7 @@ def part_is_ordinary(found: Scan, part: Part) -> bool:
     if part.media_type.startswith(b"text/"):
         return charset_is_ordinary(part) and _embedded_is_ordinary(found, part)
     if part.media_type.startswith(b"message/"):
-        return message_is_ordinary(found, part)
+        return _message_is_ordinary(found, part)
     return part.media_type.startswith(READABLE)
 
 
@@ -153,15 +158,20 @@ def _embedded_is_ordinary(found: Scan, part: Part) -> bool:
     return not inner.flaws and _header_is_ordinary(inner.root.fields)
 
 
-def message_is_ordinary(found: Scan, part: Part) -> bool:
+def _message_is_ordinary(found: Scan, part: Part) -> bool:
     """Whether Odoo may take an enclosed message apart and write it out again."""
     body = found.raw[part.body : part.end]
     encoding = part.value(b"content-transfer-encoding").lower()
     if encoding not in PLAIN_ENCODINGS or not body.strip():
         return False
     if part.is_message:
+        if any(item.messages > MAX_ENCLOSED for item in part.walk()):
+            return False
         if not all(_header_is_ordinary(child.fields) for child in part.children):
             return False
+        if part.messages:
+            # Read below together with the one around it.
+            return True
     else:
         blocks = body.count(b"\n\n") + body.count(b"\n\r\n")
         if len(body) > MAX_STATUS or blocks > MAX_STATUS_BLOCKS:
@@ -170,7 +180,7 @@ def message_is_ordinary(found: Scan, part: Part) -> bool:
     return core_reads(head + body)
 
 
-def _text_is_ordinary(found: Scan, part: Part, budget: InlineBudget) -> bool:
+def _text_is_ordinary(found: Scan, part: Part, budget: Budget) -> bool:
     data = decoded(found, part)
     if b"\0" in data and not part.parameters.get(b"charset", b"").startswith(b"utf-"):
         return False
@@ -178,8 +188,8 @@ def _text_is_ordinary(found: Scan, part: Part, budget: InlineBudget) -> bool:
 
 
 @dataclass(slots=True)
-class InlineBudget:
-    """How much text Odoo is going to sanitize, part after part.
+class Budget:
+    """How much Odoo is going to do, part after part.
 
     ``reserve`` is how many short texts may come on top.
     """
@@ -189,6 +199,7 @@ class InlineBudget:
     htmls: int = 0
     size: int = 0
     tags: int = 0
+    attachments: int = 0
 
     def admits(self, text: str, is_html: bool) -> bool:
         """Whether one more text fits; it counts as shown if it does."""

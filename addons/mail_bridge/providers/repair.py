@@ -37,12 +37,12 @@ from .ordinary import (
     READABLE,
     STRUCTURAL,
     TEXTS,
-    InlineBudget,
+    Budget,
     charset_is_ordinary,
     core_reads,
     is_harmless_name,
     is_ordinary,
-    message_is_ordinary,
+    parts_are_ordinary,
 )
 
 #: How much of a text that is too large stays visible, in characters.
@@ -132,9 +132,8 @@ class _Writer:
     found: Scan
     notes: dict[str, None] = field(default_factory=dict)
     extras: list[bytes] = field(default_factory=list)
-    budget: InlineBudget = field(default_factory=lambda: InlineBudget(RESERVED_TEXTS))
+    budget: Budget = field(default_factory=lambda: Budget(RESERVED_TEXTS))
     addresses: int = 0
-    attachments: int = 0
     left_out: int = 0
     placeholders: int = 0
     boundaries: int = 0
@@ -270,7 +269,7 @@ class _Writer:
         return _text_entity(b"plain", text)
 
     def _message(self, part: Part) -> bytes:
-        if message_is_ordinary(self.found, part):
+        if parts_are_ordinary(self.found, part.walk(), self.budget):
             body = self.found.raw[part.body : part.end]
             head = b"Content-Type: %s\r\n" % part.media_type
             if file_name(part) is not None:
@@ -303,7 +302,7 @@ class _Writer:
         suffix = "html" if kind == b"html" else "txt"
         size = len(text.encode("utf-8", "replace"))
         if self._counts():
-            name = f"body-{self.attachments}.{suffix}"
+            name = f"body-{self.budget.attachments}.{suffix}"
             disposition = f'Content-Disposition: attachment; filename="{name}"\r\n'
             self.extras.append(disposition.encode() + _text_entity(kind, text))
         if self.budget.texts + RESERVED_TEXTS >= MAX_INLINE_TEXTS:
@@ -368,10 +367,10 @@ class _Writer:
 
     def _counts(self) -> bool:
         """Count one more attachment; whether there is room for it."""
-        if self.attachments >= MAX_ATTACHMENTS:
+        if self.budget.attachments >= MAX_ATTACHMENTS:
             self.left_out += 1
             return False
-        self.attachments += 1
+        self.budget.attachments += 1
         return True
 
     def _recode(self, part: Part) -> bool:

@@ -351,6 +351,21 @@ def nested_messages_2000(recipient: str) -> bytes:
     return header(recipient) + levels + text_part()
 
 
+@bad_mail()
+def mail_in_mail_40_times(recipient: str) -> bytes:
+    """Odoo attaches each of them with all that is inside."""
+    levels = b"Content-Type: message/rfc822\r\n\r\n" * 40
+    inner = good_mail(recipient) + b"\r\n" * 50_000
+    return header(recipient) + levels + inner
+
+
+@bad_mail(stalls=True)
+def html_bomb_in_an_enclosed_mail(recipient: str) -> bytes:
+    inner = b"Content-Type: message/rfc822\r\n\r\n"
+    inner += html_of_quoted_siblings(recipient)
+    return header(recipient, subject="\0") + mixed("outer", text_part(), inner)
+
+
 @bad_mail(stalls=True)
 def parts_100000(recipient: str) -> bytes:
     parts = b"--b\r\n\r\nx\r\n" * 100_000
