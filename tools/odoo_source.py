@@ -178,6 +178,15 @@ def _git(*arguments: str) -> str:
 
 
 def _unpack_debian() -> Odoo:
+    try:
+        return _unpack()
+    except Failure as error:
+        raise Failure(
+            f"no Odoo: set ODOO_SOURCE to a checkout of odoo/odoo ({error})"
+        ) from error
+
+
+def _unpack() -> Odoo:
     target = ODOO_HOME / "19.0"
     partial = ODOO_HOME / "19.0.partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -103,6 +103,19 @@ def test_18_is_fetched_from_its_repository(tmp_path, monkeypatch):
     assert odoo_source.find_odoo().label == "cached in .odoo/18.0"
 
 
+def test_without_any_way_to_odoo_one_line_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.delenv("ODOO_SOURCE", raising=False)
+    monkeypatch.setattr(odoo_source, "ODOO_HOME", tmp_path)
+    monkeypatch.setattr(odoo_source, "REPOSITORY", (tmp_path / "none").as_uri())
+    ubuntu = {"ID": "ubuntu", "PRETTY_NAME": "Ubuntu 24.04"}
+    monkeypatch.setattr(odoo_source.debian, "os_release", lambda: ubuntu)
+    with pytest.raises(Failure) as caught:
+        odoo_source.find_odoo()
+    assert str(caught.value).startswith("no Odoo: set ODOO_SOURCE to a checkout")
+    assert "Ubuntu 24.04" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_demo_data_is_asked_for_as_the_version_wants(tmp_path):
     old = odoo_source.Odoo("18.0", tmp_path, "")
     new = odoo_source.Odoo("19.0", tmp_path, "")
