@@ -218,7 +218,7 @@ class MailBridgeMessage(models.Model):
             self,
             mail,
             tuple(envelope),
-            from_domain(mime),
+            from_domain(mail.mime),
             forced=forced,
             released=released,
         )

@@ -23,7 +23,7 @@ from publicsuffixlist import PublicSuffixList
 from . import dkim
 from .base import AuthenticationVerdicts
 from .headerfix import MAX_FIELD, is_ordinary, read_mailboxes
-from .mimescan import header_fields
+from .mimescan import scan_header
 
 MAX_RESULTS = 16 * 1024
 DKIM_SOURCE = "own dkim check"
@@ -170,10 +170,14 @@ def from_domain(mime: bytes) -> str:
 
     Several From fields, several addresses, or a value that two readers read in two
     ways (``admin@a.example <x@b.example>``) name no author at all: the one who judged
-    the mail may have looked at another address than Odoo does.
+    the mail may have looked at another address than Odoo does. Neither does a header
+    that is not well formed.
+
+    :param mime: as it came, not a repaired copy: repair makes one author of several.
     """
-    values = [value for name, value in header_fields(mime) if name == b"from"]
-    if len(values) != 1 or len(values[0]) > MAX_FIELD:
+    found = scan_header(mime)
+    values = found.root.values(b"from")
+    if found.flaws or len(values) != 1 or len(values[0]) > MAX_FIELD:
         return ""
     if not is_ordinary(b"from", values[0]) or _count_at(values[0]) != 1:
         return ""

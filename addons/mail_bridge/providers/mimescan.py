@@ -123,12 +123,17 @@ def scan(raw: bytes) -> Scan:
     return result
 
 
-def header_fields(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """Return only the header of a mail: (lower-case name, value with folding)."""
+def scan_header(raw: bytes) -> Scan:
+    """Return a scan of which only the header of the mail was read."""
     start = raw.find(b"\n", 0, 1000) + 1 if raw.startswith(b"From ") else 0
     found = Scan(raw, Part(start, start, len(raw), 0))
     _read_fields(found, found.root)
-    return [(lower, value) for lower, _, value in found.root.fields]
+    return found
+
+
+def header_fields(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the header of a mail: (lower-case name, value with folding)."""
+    return [(lower, value) for lower, _, value in scan_header(raw).root.fields]
 
 
 def unfold(value: bytes) -> bytes:
@@ -180,6 +185,7 @@ def _read_fields(found: Scan, part: Part) -> int:
     if len(block) > MAX_HEADER_BLOCK:
         found.flaws.add("large header")
     if b"\r" in block and _BARE_CR.search(block):
+        found.flaws.add("bare carriage return")
         block = _BARE_CR.sub(b" ", block)
     position = broken = 0
     while position < len(block):

@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from odoo.addons.mail_bridge.exceptions import TemporaryError
 from odoo.addons.mail_bridge.providers import authentication, dkim
 from odoo.addons.mail_bridge.providers.base import AuthenticationVerdicts
+from odoo.addons.mail_bridge.providers.repair import make_safe
 from odoo.addons.mail_bridge.tests_plain import dkim_mails
+from odoo.addons.mail_bridge.tests_plain.bad_mails import BAD_MAILS
 
 TRUSTED = "mx.my.example"
 
@@ -222,11 +224,21 @@ class TestFromDomain:
             ("From: " + "(" * 2000, ""),
             ("From: " + "a@b.example, " * 2000, ""),
             ("Subject: x\r\n\r\nFrom: a@b.example", ""),
+            ("X: y\r\nno header line\r\nFrom: boss@my.example", ""),
+            ("X: y\rFrom: boss@my.example\r\nFrom: a@b.example", ""),
         ],
     )
     def test_one_author_or_none(self, fields, domain):
         mime = fields.encode() + b"\r\nTo: x@y.example\r\n\r\nbody\r\n"
         assert authentication.from_domain(mime) == domain
+
+    @pytest.mark.parametrize("name", sorted(BAD_MAILS))
+    def test_repair_never_makes_an_author(self, name):
+        """What has no clear author as it came is judged by that, not by the copy."""
+        raw = BAD_MAILS[name]("x@my.example")
+        domain = authentication.from_domain(raw)
+        if domain:
+            assert authentication.from_domain(make_safe(raw).mime) == domain
 
     @given(st.text(max_size=200))
     def test_any_value(self, text):
