@@ -28,7 +28,7 @@ _AUTHORIZATION = re.compile(
     re.IGNORECASE,
 )
 _NAMED_VALUE = re.compile(
-    r"""(\b[\w-]*(?:signature|token|secret|password|api[_-]?key|private[_-]?key)"""
+    r"""(\b[\w-]*(?:signature|token|secret|password|(?:api|private|signing)[_-]?key)"""
     r"""["']?\s*[=:,]\s*b?["']?)[^\s"'&,;)}\]]{6,}""",
     re.IGNORECASE,
 )

@@ -118,6 +118,7 @@ class TestShapes:
             ("token=5f6a7b8c9d0e&x=1", "5f6a7b8c9d0e", "x=1"),
             ("{'signature': '0a1b2c3d4e'}", "0a1b2c3d4e", "signature"),
             ('{"api_key": "key-123456"}', "key-123456", "api_key"),
+            ("create([{'a_signing_key': 'whsec_abc'}])", "whsec_abc", "a_signing_key"),
             ("webhook_token = 'abcdefgh'", "abcdefgh", "webhook_token"),
             ("smtp://me:hunter22@mail.example", "hunter22", "@mail.example"),
             ("smtp password=correcthorse", "correcthorse", "smtp"),
