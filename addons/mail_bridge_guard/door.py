@@ -23,7 +23,7 @@ from werkzeug.wsgi import get_input_stream
 from odoo.http import Application, Dispatcher, Response
 
 from .answers import RETRY_AFTER_SECONDS, try_again_status
-from .memory import LARGE_BYTES, give_back
+from .memory import LARGE_BYTES, give_back, keep_large_blocks_apart
 from .redaction import install_token_mask
 
 _logger = logging.getLogger(__name__)
@@ -165,7 +165,8 @@ def _guarded(original):
 
 
 def install() -> None:
-    """Wrap Odoo's WSGI application (once) and mask tokens in its request log."""
+    """Wrap Odoo's WSGI application (once), mask its request log, mind the memory."""
     if not getattr(Application.__call__, "_mailgate_guarded", False):
         Application.__call__ = _guarded(Application.__call__)
     install_token_mask()
+    keep_large_blocks_apart()
