@@ -73,6 +73,11 @@ class Load:
         """CPU of workers and PostgreSQL per good answer, seconds."""
         return self.cpu / max(1, len(self.latencies))
 
+    @property
+    def generator_cpu_each(self) -> float:
+        """CPU of the load generator per good answer, seconds."""
+        return self.generator_cpu / max(1, len(self.latencies))
+
     def at(self, share: float) -> float:
         """A percentile of the latencies, seconds."""
         return percentile(self.latencies, share)
