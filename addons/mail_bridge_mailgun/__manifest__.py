@@ -10,6 +10,7 @@
     "license": "LGPL-3",
     "depends": ["mail_bridge"],
     "data": ["views/mail_bridge_account_views.xml"],
+    "demo": ["demo/mail_bridge_account_demo.xml"],
     "post_init_hook": "post_init_hook",
     "uninstall_hook": "uninstall_hook",
 }

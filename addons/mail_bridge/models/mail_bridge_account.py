@@ -306,6 +306,8 @@ class MailBridgeAccount(models.Model):
 
     def copy_data(self, default=None):
         vals_list = super().copy_data(default)
+        if "name" in (default or {}):
+            return vals_list
         for account, vals in zip(self, vals_list, strict=True):
             vals["name"] = self.env._("%(name)s (copy)", name=account.name)
         return vals_list
