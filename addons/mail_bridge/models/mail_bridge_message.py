@@ -218,7 +218,8 @@ class MailBridgeMessage(models.Model):
             self,
             mail,
             tuple(envelope),
-            from_domain(mail.mime),
+            # nothing is aligned with no verdict at all: the common case saves a parse
+            from_domain(mail.mime) if mail.verdicts.known else "",
             forced=forced,
             released=released,
         )
