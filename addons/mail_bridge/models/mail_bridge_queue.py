@@ -137,7 +137,8 @@ class MailBridgeQueue(models.AbstractModel):
                 # The claim may be lost when PostgreSQL crashes (the row is then due
                 # at once), so it need not wait for the disk.
                 cr.execute("SET LOCAL synchronous_commit TO OFF")
-                cr.execute(CLAIM.format(table=self._table), self._claim_values())
+                claim = CLAIM.format(table=self._table)
+                cr.execute(claim, self._claim_values(), log_exceptions=False)
                 row = cr.fetchone()
                 cr.commit()
             except CONFLICTS:
