@@ -132,7 +132,8 @@ class Bridge:
         self.sql(
             """INSERT INTO ir_cron_trigger (cron_id, call_at)
                SELECT res_id, now() AT TIME ZONE 'UTC' FROM ir_model_data
-                WHERE module = 'mail_bridge' AND name LIKE 'ir_cron_process_intake%'"""
+                WHERE module = 'mail_bridge' AND model = 'ir.cron'
+                  AND name LIKE 'ir_cron_process_intake%'"""
         )
         with databases.cursor(self.connection) as cr:
             cr.execute("SELECT pg_notify('cron_trigger', %s)", [self.database])
