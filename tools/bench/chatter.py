@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from tools.bench.mails import gateway_call, make_mails
-from tools.bench.measure import median, spent
+from tools.bench.measure import median
 from tools.bench.report import Goal, Section, milliseconds
 from tools.bench.stage import Stage
 from tools.console import Failure, say
@@ -76,7 +76,7 @@ def drains(stage: Stage, count: int) -> Pace:
         time.sleep(0.03)
     pace = Pace(
         rate=(count - first) / (now - began),
-        cpu=spent(before, stage.cpu()) / (count - first),
+        cpu=(stage.cpu() - before) / (count - first),
     )
     stage.pause_drains()
     return pace

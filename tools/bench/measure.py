@@ -11,27 +11,21 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 KILOBYTE = 1024
 
 
-def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
-    """User and system time of each process so far."""
-    used = {}
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time of processes and of their children that have ended."""
+    used = 0
     for pid in pids:
         try:
             text = Path(f"/proc/{pid}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        fields = text.rpartition(")")[2].split()
-        used[pid] = (int(fields[11]) + int(fields[12])) * TICK
-    return used
+        used += sum(map(int, text.rpartition(")")[2].split()[11:15]))
+    return used * TICK
 
 
 def family(pid: int) -> list[int]:
     """A process and everything below it."""
     return [pid, *processes.descendants(pid)]
-
-
-def spent(before: dict[int, float], after: dict[int, float]) -> float:
-    """CPU seconds between two readings; a process that ended in between is lost."""
-    return sum(used - before.get(pid, 0.0) for pid, used in after.items())
 
 
 def memory(pid: int, name: str) -> int:

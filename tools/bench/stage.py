@@ -17,7 +17,7 @@ import psycopg2
 
 from tools import database
 from tools.bench.mails import DOMAIN, Mail, Peer, mailgun_post
-from tools.bench.measure import cpu_seconds, family, percentile, spent
+from tools.bench.measure import cpu_seconds, family, percentile
 from tools.console import Failure
 from tools.odoo_source import Odoo
 from tools.paths import ROOT, RUN, contained_environment
@@ -210,8 +210,8 @@ class Stage:
             raise Failure(f"{module}: {(process.stderr + process.stdout)[-1500:]}")
         return json.loads(answer.read_text())
 
-    def cpu(self) -> dict[int, float]:
-        """CPU seconds so far of the server and of PostgreSQL, by process."""
+    def cpu(self) -> float:
+        """CPU seconds so far of the server and of PostgreSQL."""
         pids = family(self.postgres.pid())
         if self.server.pid():
             pids += family(self.server.pid())
@@ -243,7 +243,7 @@ class Stage:
         process.stdout.readline()
         before = self.cpu()
         output, _ = process.communicate("go\n", timeout=600)
-        cpu = spent(before, self.cpu())
+        cpu = self.cpu() - before
         result = json.loads(output)
         own = result.pop("cpu")
         return Load(cpu=cpu, generator_cpu=own, **result)
