@@ -107,7 +107,7 @@ def _circumstances(stage: Stage, options: argparse.Namespace) -> list[tuple[str,
         ("Python", platform.python_version()),
         ("Odoo", f"{stage.odoo.version}, 4 workers, 4 cron workers, `db_name` alone"),
         ("PostgreSQL", f"{version}, {rest}"),
-        ("load average at the end", f"{load_average():.1f}"),
+        ("load average before", f"{stage.load_before:.1f}"),
     ]
 
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Goal:
-    """One promise: `met` is None where the figure is only for information."""
+    """One promise: `met` is None where the figure is only for information.
+
+    `cause` says what limits the figure; it is shown where the goal is missed.
+    """
 
     what: str
     wanted: str
     figure: str
     met: bool | None = None
+    cause: str = ""
 
 
 @dataclass
@@ -25,15 +29,19 @@ class Section:
     rows: list[Sequence[str]] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
 
-    def require(self, what: str, figure: float, least: float, unit: str = "x") -> None:
+    def require(
+        self, what: str, figure: float, least: float, unit: str = "x", cause: str = ""
+    ) -> None:
         """A goal that `figure` is `least` or more."""
         texts = (f">= {least:g} {unit}", f"{figure:.2f} {unit}")
-        self.goals.append(Goal(what, *texts, figure >= least))
+        self.goals.append(Goal(what, *texts, figure >= least, cause))
 
-    def allow(self, what: str, figure: float, most: float, unit: str) -> None:
+    def allow(
+        self, what: str, figure: float, most: float, unit: str, cause: str = ""
+    ) -> None:
         """A goal that `figure` is `most` or less."""
         texts = (f"<= {most:g} {unit}", f"{figure:.2f} {unit}")
-        self.goals.append(Goal(what, *texts, figure <= most))
+        self.goals.append(Goal(what, *texts, figure <= most, cause))
 
 
 VERDICT = {True: "met", False: "MISSED", None: ""}
@@ -62,6 +70,11 @@ def section_text(section: Section) -> str:
     ]
     if goals:
         parts.append(table(("goal", "wanted", "measured", ""), goals))
+    parts += [
+        f"Missed: {goal.what}. {goal.cause}"
+        for goal in section.goals
+        if goal.met is False and goal.cause
+    ]
     return "\n\n".join(parts)
 
 

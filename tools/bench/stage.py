@@ -89,6 +89,7 @@ class Stage:
     def __init__(self, odoo: Odoo, folder: Path = RUN / "bench") -> None:
         self.odoo = BenchOdoo(odoo.version, odoo.root, odoo.label)
         self.folder = folder
+        self.load_before = load_average()
         self.postgres: EmbeddedPostgres = cluster("bench")
         self.connection = self.postgres.start()
         self.database = f"bench_{odoo.version.replace('.', '')}"
