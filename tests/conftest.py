@@ -1,6 +1,7 @@
 """Fixtures of the real-server tests: PostgreSQL, databases, prefork servers."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +18,11 @@ from tools.postgres import Connection, EmbeddedPostgres, given_connection
 from tools.server import OdooServer
 from tools.services import cluster
 from tools.shell import run_in_odoo
+
+
+def pytest_configure() -> None:
+    """A run that is told to end takes its servers down first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,10 @@ import re
 
 from tools import database
 from tools.console import note
-from tools.odoo_source import find_odoo
+from tools.odoo_source import Odoo, find_odoo
 from tools.paths import ADDONS, RUN, suite_addons
 from tools.server import write_config
-from tools.services import connection
+from tools.services import connection, in_use
 from tools.shell import run_in_odoo
 
 # The second argument of 18.0 is a cursor, that of 19.0 an environment.
@@ -30,6 +30,11 @@ VOLATILE = re.compile(
 def main(_arguments: list[str]) -> None:
     """Export from a database with the suite; made for it where there is none."""
     odoo = find_odoo(os.environ.get("ODOO", ""))
+    with in_use("tests"):
+        _export(odoo)
+
+
+def _export(odoo: Odoo) -> None:
     link = connection("tests")
     name = database.clone(odoo, link, f"pot_{odoo.version.replace('.', '')}")
     config = write_config(RUN / "conf" / f"{name}.conf", odoo, link)

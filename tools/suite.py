@@ -20,7 +20,7 @@ from tools.paths import (
     suite_addons,
     venv_python,
 )
-from tools.services import connection
+from tools.services import connection, in_use
 
 SERIES = ("18.0", "19.0")
 PLAIN = ["addons/*/tests_plain", "tests/tools"]
@@ -130,15 +130,17 @@ def _read_report(report: Path) -> tuple[int, int, int]:
 
 
 def _run(stages: list[Stage]) -> list[tuple[str, float, Outcome]]:
-    results = []
-    for name, stage in stages:
-        say(f"stage: {name}")
-        started = time.monotonic()
-        outcome = stage()
-        if not outcome.passed and not outcome.failed and not outcome.problems:
-            outcome = Outcome(0, 1, ("no test was found",))
-        results.append((name, time.monotonic() - started, outcome))
-    return results
+    with in_use("tests"):
+        return [_timed(name, stage) for name, stage in stages]
+
+
+def _timed(name: str, stage: Callable[[], Outcome]) -> tuple[str, float, Outcome]:
+    say(f"stage: {name}")
+    started = time.monotonic()
+    outcome = stage()
+    if not outcome.passed and not outcome.failed and not outcome.problems:
+        outcome = Outcome(0, 1, ("no test was found",))
+    return name, time.monotonic() - started, outcome
 
 
 def _finish(results: list[tuple[str, float, Outcome]]) -> None:
