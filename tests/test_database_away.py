@@ -16,6 +16,8 @@ from tests.support.posts import mailgun_raw, make_mail, unique
 NO_DATABASE = (
     r"odoo\.(sql_db|http|service|modules|registry|addons\.base)",
     r"werkzeug|longpolling|bus",
+    # Ours: stored and acknowledged, but the crons will only look by themselves.
+    r"mail_bridge\.reception: the drains could not be woken",
 )
 CODES = ("mailgun", "improvmx", "raw")
 
