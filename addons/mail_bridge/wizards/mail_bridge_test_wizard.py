@@ -78,7 +78,7 @@ class MailBridgeTestWizard(models.TransientModel):
 
     def _spare_address(self):
         domain = (self.account_id.accepted_domains or "").split(",")[0].strip(" @")
-        domain = domain or self.env.company.alias_domain_name or "example.com"
+        domain = domain or self.env.company.alias_domain_id.name or "example.com"
         return f"mail-bridge-test@{domain}"
 
     # --- Posting ---
