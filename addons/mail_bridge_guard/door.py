@@ -57,12 +57,21 @@ class Exchange:
     environ: dict = field(repr=False)
     reached: bool = False
     size: int = 0
+    _body: Body | None = field(default=None, repr=False)
 
     def read_body(self, limit: int, ceiling: int) -> Body:
         """Read the body: in memory up to ``limit`` bytes, beyond it from a file.
 
+        The same body is returned again where Odoo runs the route once more after a
+        conflict in the database: its stream is empty by then.
+
         :raises BodyTooLarge: more than ``ceiling`` bytes announced or sent.
         """
+        if self._body is None:
+            self._body = self._read(limit, ceiling)
+        return self._body
+
+    def _read(self, limit: int, ceiling: int) -> Body:
         announced = self.environ.get("CONTENT_LENGTH") or "0"
         if announced.isdecimal() and int(announced) > ceiling:
             raise BodyTooLarge(announced)

@@ -68,6 +68,13 @@ class TestExchange(TransactionCase):
             (body.data, body.size, body.oversized), (b"x" * 100, 100, False)
         )
 
+    def test_route_that_runs_again_sees_the_same_body(self):
+        chunked = self.exchange(b"abc")
+        chunked.environ.pop("CONTENT_LENGTH")
+        chunked.environ["wsgi.input_terminated"] = True
+        self.assertEqual(chunked.read_body(100, 400).data, b"abc")
+        self.assertEqual(chunked.read_body(100, 400).data, b"abc")
+
     def test_oversized_body_is_mapped(self):
         body = self.exchange(b"y" * 250_000).read_body(100, 400_000)
         self.assertTrue(body.oversized)
