@@ -240,7 +240,15 @@ class Reception:
     # --- Tell ---
 
     def _notice(self, account: DoorAccount, kind: str, detail: str = "") -> None:
-        self.env["mail.bridge.notice"]._record(account.id, kind, detail)
+        """Write a sampled notice; a conflict is never left to Odoo's own retry.
+
+        That one would read the body again, which is gone.
+        """
+        for _ in range(CONFLICT_TRIES):
+            try:
+                return self.env["mail.bridge.notice"]._record(account.id, kind, detail)
+            except errors.SerializationFailure:
+                self.env.cr.rollback()
 
     def _later(self, account: DoorAccount, kind: str, detail: str = "") -> None:
         """Known, but not now: the provider keeps the mail, somebody is told."""

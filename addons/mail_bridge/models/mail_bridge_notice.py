@@ -48,12 +48,15 @@ class MailBridgeNotice(models.Model):
 
     @api.model
     def _record(self, account_id, kind, detail=""):
-        """Count one occurrence; the caller commits."""
+        """Count one occurrence; the caller commits.
+
+        :raises psycopg2.errors.SerializationFailure: somebody else changed the notice
+            or its account at the same instant; roll back and call again.
+        """
         key = (self.env.cr.dbname, account_id, kind)
         now = time.monotonic()
         if now - _written.get(key, -NOTICE_SECONDS) < NOTICE_SECONDS:
             return
-        _written[key] = now
         self.env.cr.execute(
             """INSERT INTO mail_bridge_notice AS n
                       (account_id, kind, count, first_seen, last_seen, detail,
@@ -64,7 +67,9 @@ class MailBridgeNotice(models.Model):
                   SET count = n.count + 1, last_seen = excluded.last_seen,
                       detail = excluded.detail""",
             (account_id, kind, detail[:200]),
+            log_exceptions=False,
         )
+        _written[key] = now
 
     def action_resolve(self):
         """Mark as dealt with; a new occurrence opens a new notice."""
