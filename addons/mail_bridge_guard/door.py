@@ -161,6 +161,7 @@ def _guarded(original):
             return start_response(status, headers, exc_info)
 
         result = original(self, environ, start)
+        del environ[ENVIRON_KEY]  # each holds the other, and one holds the body
         if exchange.size > LARGE_BYTES:
             give_back()
         if not refused:
