@@ -23,6 +23,7 @@ class TestTestWizard(SimulatorMixin, TransactionCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.account = cls.make_simulator()
+        cls.account._demo_alias()
         cls.wizard = cls.env["mail.bridge.test.wizard"].create(
             {"account_id": cls.account.id, "email_from": "Ada <ada@outside.example>"}
         )
