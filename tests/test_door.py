@@ -544,7 +544,6 @@ def test_no_secret_gets_into_the_log_or_a_dump(
     server = make_server(log_level="debug", db_name=database)
     server_log.watch(server)
     server_log.expect(r"odoo\.addons\.base\.models\.ir_cron", r"odoo\.http", MET)
-    server_log.expect(r"werkzeug: Error on request")
     watched = Bridge(server, database, connection)
     canaries = _use_secrets(watched)
     dump = _dump(connection, database)
@@ -591,8 +590,7 @@ def _use_secrets(bridge: Bridge) -> dict[str, str]:
         )
         assert bridge.post(sent).status == 200
         wrong = posts.Post(post.path, post.content_type, b'{"broken', headers)
-        # 503: with everything logged a busy worker may read too slowly for Odoo's 2 s
-        assert bridge.post(wrong).status in (200, 403, 503)
+        assert bridge.post(wrong).status in (200, 403)
         stranger = f"/mailgate/{account.code}/{canaries['wrong token']}"
         assert bridge.post(wrong.at(stranger)).status == 403
     for subject in subjects:
