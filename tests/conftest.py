@@ -31,17 +31,19 @@ def odoo() -> Odoo:
     return find_odoo(os.environ.get("ODOO", ""))
 
 
-@pytest.fixture(scope="session")
-def connection() -> Connection:
-    """PostgreSQL with fsync on: PG* variables, else an embedded one for the tests."""
-    return given_connection() or cluster("tests").start()
+@pytest.fixture(scope="module")
+def connection(request: pytest.FixtureRequest) -> Connection:
+    """PostgreSQL with fsync on: PG* variables, else an embedded one for the tests.
+
+    A module marked `own_postgres` stops it, so it never gets one that is not ours.
+    """
+    is_own = request.node.get_closest_marker("own_postgres")
+    return (not is_own and given_connection()) or cluster("tests").start()
 
 
 @pytest.fixture
 def postgres(connection: Connection) -> Iterator[EmbeddedPostgres]:
     """The embedded server itself, to be stopped, crashed and started by a test."""
-    if given_connection():
-        pytest.skip("PG* names a server that is not ours to stop")
     server = cluster("tests")
     yield server
     server.start()

@@ -32,9 +32,7 @@ def desk(bridge):
 
 
 @pytest.fixture
-def page(page, server_log):
-    # Databases of tests are cloned without the files of their template: no icons.
-    server_log.expect(r"odoo\.http: .*FileNotFoundError.*filestore")
+def page(page):
     page.set_default_timeout(SECONDS)
     expect.set_options(timeout=SECONDS)
     return page

@@ -12,6 +12,8 @@ from tests.support import wire
 from tests.support.bridge import Bridge, wait_for
 from tests.support.posts import mailgun_raw, make_mail, unique
 
+pytestmark = pytest.mark.own_postgres
+
 # Odoo itself complains loudly while it has no database; none of that is ours.
 NO_DATABASE = (
     r"odoo\.(sql_db|http|service|modules|registry|addons\.base)",

@@ -2,7 +2,11 @@
 
 import time
 
+import pytest
+
 from tools.client import OdooClient
+
+pytestmark = pytest.mark.own_postgres
 
 
 def test_workers_come_back_after_a_kill(server, server_log):

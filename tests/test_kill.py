@@ -30,6 +30,8 @@ from tests.support.bridge import Account, Bridge, wait_for
 from tests.support.faults import blocked, held_table
 from tests.support.posts import Post, make_mail, unique
 
+pytestmark = pytest.mark.own_postgres
+
 CODES = ("mailgun", "improvmx", "raw")
 
 # What a provider does, in windows of time: pauses between its tries, and the statuses
@@ -297,7 +299,13 @@ def assert_nothing_is_lost(chaos: Chaos, mails: int) -> None:
     assert leads == len(attempted)
 
 
-def kill_test(bridge, server, server_log, postgres, mails: int, kills: int) -> None:
+@pytest.mark.parametrize(
+    ("mails", "kills"),
+    [(500, 30), pytest.param(2000, 100, marks=pytest.mark.soak)],
+)
+def test_all_mails_arrive_once_however_often_workers_are_killed(
+    bridge, server, server_log, postgres, mails, kills
+):
     # Everything Odoo says about killed workers and the crash of PostgreSQL.
     server_log.expect(r"Worker|worker|signal|odoo\.sql_db|odoo\.http|odoo\.service")
     server_log.expect(r"odoo\.addons\.base\.models\.ir_cron|odoo\.modules|bus")
@@ -307,10 +315,3 @@ def kill_test(bridge, server, server_log, postgres, mails: int, kills: int) -> N
     run_chaos(chaos, kills, mails, postgres)
     assert_nothing_is_lost(chaos, mails)
     print(f"kills: {chaos.kills}, {sum(one.tries for one in sendings)} posts")
-
-
-@pytest.mark.parametrize(("mails", "kills"), [(500, 30)])
-def test_all_mails_arrive_once_however_often_workers_are_killed(
-    bridge, server, server_log, postgres, mails, kills
-):
-    kill_test(bridge, server, server_log, postgres, mails, kills)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,13 +61,21 @@ def create(connection: Connection, name: str, template: str = "template0") -> No
             statement += " STRATEGY file_copy"
         names = sql.Identifier(name), sql.Identifier(template)
         cr.execute(sql.SQL(statement).format(*names))
+    if _filestore(template).exists():
+        # Odoo never writes into a stored file, so a link serves as a copy.
+        shutil.copytree(_filestore(template), _filestore(name), copy_function=os.link)
 
 
 def drop(connection: Connection, name: str) -> None:
-    """Drop a database together with the connections to it."""
+    """Drop a database together with the connections to it and its files."""
     statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
     with cursor(connection) as cr:
         cr.execute(statement.format(sql.Identifier(name)))
+    shutil.rmtree(_filestore(name), ignore_errors=True)
+
+
+def _filestore(name: str) -> Path:
+    return RUN / "data" / "filestore" / name
 
 
 def installed_modules(connection: Connection, name: str) -> set[str]:
@@ -182,6 +191,9 @@ def _close(connection: Connection, building: str, name: str) -> None:
     names = sql.Identifier(building), sql.Identifier(name)
     with cursor(connection) as cr:
         cr.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+        shutil.rmtree(_filestore(name), ignore_errors=True)
+        if _filestore(building).exists():
+            _filestore(building).rename(_filestore(name))
         # Odoo without `-d` runs the crons of every database it may enter.
         closed = "ALTER DATABASE {} ALLOW_CONNECTIONS false"
         cr.execute(sql.SQL(closed).format(names[1]))

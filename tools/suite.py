@@ -49,9 +49,17 @@ def matrix(_arguments: list[str]) -> None:
 
 
 def soak(_arguments: list[str]) -> None:
-    """`make soak`: the real-server tests that take minutes."""
+    """`make soak`: what takes minutes, and many more examples for each property."""
     odoo = find_odoo(os.environ.get("ODOO", ""))
-    _finish(_run([("soak", lambda: _server(odoo, ["-m", "soak"]))]))
+    properties = [*_plain(), "-m", "hypothesis", "--hypothesis-profile=soak"]
+    _finish(
+        _run(
+            [
+                ("properties", lambda: _pytest(None, properties)),
+                ("server", lambda: _server(odoo, ["-m", "soak"])),
+            ]
+        )
+    )
 
 
 def _stages(odoo: Odoo, only: str) -> list[Stage]:

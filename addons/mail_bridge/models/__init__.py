@@ -4,6 +4,7 @@ from . import base
 from . import mail_bridge_secret
 from . import mail_bridge_queue
 from . import mail_bridge_account
+from . import mail_bridge_account_door
 from . import mail_bridge_account_setup
 from . import mail_bridge_token
 from . import mail_bridge_notice

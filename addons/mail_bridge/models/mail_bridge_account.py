@@ -4,34 +4,17 @@ import re
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
-from odoo.tools import hmac, ormcache
+from odoo.tools import hmac
 
 from ..const import (
-    BODY_FACTOR,
-    BODY_MARGIN_BYTES,
     MAIL_LIMIT_MB,
 )
 from ..door_account import (
-    DoorAccount,
     parse_networks,
     provider_facts,
 )
-from ..keyring import KeyRingError
 from ..providers import registry
-from .mail_bridge_secret import secret_variable
 
-ADMIN = "mail_bridge.group_administrator"
-#: What the door remembers of an account between two posts.
-DOOR_FIELDS = {
-    "active",
-    "code",
-    "company_id",
-    "reference",
-    "state",
-    "require_token",
-    "allowed_networks",
-    "mail_limit_mb",
-}
 #: What decides whether an address is one of ours.
 INSIDE_FIELDS = {
     "mail.alias.domain": ["name"],
@@ -114,7 +97,6 @@ class MailBridgeAccount(models.Model):
     mail_limit_mb = fields.Integer(
         string="Largest Mail (MB)", default=MAIL_LIMIT_MB, required=True
     )
-    webhook_url = fields.Char(compute="_compute_webhook_url", groups=ADMIN)
 
     # What is done with a mail
     accepted_domains = fields.Char(
@@ -156,7 +138,6 @@ class MailBridgeAccount(models.Model):
     problem_count = fields.Integer(compute="_compute_counts")
     message_total = fields.Integer(compute="_compute_counts")
     docs_url = fields.Char(compute="_compute_adapter_facts")
-    secrets_outside = fields.Char(compute="_compute_secrets_outside", groups=ADMIN)
 
     def init(self):
         self.env.cr.execute(
@@ -184,12 +165,6 @@ class MailBridgeAccount(models.Model):
         for account in self:
             adapter = registry.get(account.code)
             account.require_token = not (adapter and adapter.names_account)
-
-    @api.depends("code", "require_token")
-    def _compute_webhook_url(self):
-        for account in self:
-            path = account._webhook_path()
-            account.webhook_url = f"{account.get_base_url()}{path}" if path else False
 
     def _compute_last_post_date(self):
         groups = (
@@ -229,16 +204,6 @@ class MailBridgeAccount(models.Model):
             account.intake_count = intakes.get(account, 0)
             account.problem_count = failing.get(account, 0)
             account.message_total = messages.get(account, 0)
-
-    @api.depends("reference", "code")
-    def _compute_secrets_outside(self):
-        for account in self:
-            given = [
-                secret_variable(account.reference or str(account.id), name)
-                for name in account._secret_fields()
-                if account.id and account._secret_outside(name)
-            ]
-            account.secrets_outside = ", ".join(given) or False
 
     # --- Constraints ---
 
@@ -311,16 +276,6 @@ class MailBridgeAccount(models.Model):
         for account, vals in zip(self, vals_list, strict=True):
             vals["name"] = self.env._("%(name)s (copy)", name=account.name)
         return vals_list
-
-    def write(self, vals):
-        result = super().write(vals)
-        if DOOR_FIELDS & vals.keys():
-            self.env.registry.clear_cache()
-        return result
-
-    def unlink(self):
-        self.env.registry.clear_cache()
-        return super().unlink()
 
     # --- Actions ---
 
@@ -409,60 +364,6 @@ class MailBridgeAccount(models.Model):
         """
         self.ensure_one()
         return provider_facts(self.code, self._live_secrets(), self._adapter_options())
-
-    @api.model
-    @ormcache("code")
-    def _door_accounts(self, code):
-        """Return the accounts of a provider as the door needs them (a tuple)."""
-        accounts = (
-            self.sudo().with_context(active_test=True).search([("code", "=", code)])
-        )
-        return tuple(account._as_door() for account in accounts)
-
-    def _as_door(self):
-        tokens = (
-            self.env["mail.bridge.token"].sudo().search([("account_id", "=", self.id)])
-        )
-        return DoorAccount(
-            id=self.id,
-            company_id=self.company_id.id,
-            code=self.code,
-            reference=self.reference,
-            state=self.state,
-            require_token=self.require_token,
-            networks=parse_networks(self.allowed_networks),
-            body_limit=self._body_limit(),
-            secrets=super()._stored_secrets(),
-            addresses={row.digest: row.valid_until or None for row in tokens},
-        )
-
-    def _stored_secrets(self):
-        """Take them from the door's memory, which every change clears."""
-        for account in self._door_accounts(self.code):
-            if account.id == self.id:
-                return account.secrets
-        return super()._stored_secrets()  # archived
-
-    def _mail_limit(self):
-        """Return the size of the largest mail, bytes."""
-        return self.mail_limit_mb * 1024 * 1024
-
-    def _body_limit(self):
-        """Return the size of the largest request body, bytes."""
-        return int(BODY_FACTOR * self._mail_limit()) + BODY_MARGIN_BYTES
-
-    def _webhook_path(self):
-        """Return the path that providers post to; ``""`` without a provider."""
-        self.ensure_one()
-        if self.code == "none" or not self.id:
-            return ""
-        if not self.require_token and self.can_omit_token:
-            return f"/mailgate/{self.code}"
-        try:
-            token = self._live_secrets().get("url_token")
-        except KeyRingError:
-            return ""
-        return f"/mailgate/{self.code}/{token[0]}" if token else ""
 
     def _accepts_domain(self, address):
         """Tell whether a recipient is ours."""

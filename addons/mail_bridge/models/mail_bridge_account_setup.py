@@ -9,8 +9,7 @@ from odoo.tools import config
 
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
-from .mail_bridge_account import ADMIN
-from .mail_bridge_secret import secret_variable
+from .mail_bridge_secret import ADMIN, secret_variable
 from .res_config_settings import guard_is_loaded
 
 #: How long the account waits for its own address to answer, seconds.
@@ -25,7 +24,16 @@ class MailBridgeAccount(models.Model):
     is_installed = fields.Boolean(compute="_compute_is_installed")
     key_problem = fields.Char(compute="_compute_key_problem", groups=ADMIN)
     checklist = fields.Json(compute="_compute_checklist", groups=ADMIN)
-    secret_variables = fields.Char(compute="_compute_secret_variables", groups=ADMIN)
+    secret_variables = fields.Char(
+        compute="_compute_secret_variables",
+        groups=ADMIN,
+        help="The environment variables that may give this account's credentials.",
+    )
+    secrets_outside = fields.Char(
+        compute="_compute_secret_variables",
+        groups=ADMIN,
+        help="Those of them that do.",
+    )
 
     @api.depends("module_id", "module_state", "code")
     def _compute_is_installed(self):
@@ -38,16 +46,15 @@ class MailBridgeAccount(models.Model):
 
     @api.depends("reference", "code")
     def _compute_secret_variables(self):
-        """Name the variables that may give this account's credentials instead."""
         for account in self:
-            own = [
-                secret_variable(account.reference, name)
-                for name in account._secret_fields()
-                if name.startswith(f"{account.code}_")
-            ]
-            account.secret_variables = (
-                ", ".join(sorted(own)) if account.reference else False
-            )
+            variables = {
+                name: secret_variable(account.reference, name)
+                for name in (account._secret_fields() if account.reference else ())
+            }
+            own = [v for name, v in variables.items() if name.startswith(account.code)]
+            given = filter(account._secret_outside, variables)
+            account.secret_variables = ", ".join(sorted(own))
+            account.secrets_outside = ", ".join(variables[name] for name in given)
 
     @api.depends("state", "code", "require_token", "allowed_networks")
     def _compute_checklist(self):
@@ -62,23 +69,31 @@ class MailBridgeAccount(models.Model):
     def _setup_steps(self, adapter):
         """Return the steps before a mail can come (dicts of state, label, hint)."""
         missing = self._missing_authentication(adapter)
-        keys = self.key_problem
-        crons = (
-            self.env["ir.cron"]
-            .sudo()
-            .browse(self.env["mail.bridge.intake"]._drain_crons())
-        )
-        drains = bool(config["max_cron_threads"]) and any(crons.mapped("active"))
         address, why_not = self._public_address()
         return [
             _step(not missing, self.env._("Posts can be authenticated"), missing),
+            *self._server_steps(),
+            _step(address, self.env._("The address is public and encrypted"), why_not),
+            _step(
+                self.state != "disabled",
+                self.env._("The account is switched on"),
+                self.env._("Press Enable, or Test Mode to keep mails in the Inbox."),
+            ),
+        ]
+
+    def _server_steps(self):
+        """Return what this server needs, whatever the account."""
+        keys = self.key_problem
+        crons = self.env["mail.bridge.intake"]._drain_crons()
+        active = any(self.env["ir.cron"].sudo().browse(crons).mapped("active"))
+        hint = self.env._(
+            "%(why)s. Give it the key ring in MAIL_BRIDGE_KEYS.", why=keys
+        )
+        return [
             _step(
                 not keys,
                 self.env._("This server reads the credentials"),
-                keys
-                and self.env._(
-                    "%(why)s. Give it the key ring in MAIL_BRIDGE_KEYS.", why=keys
-                ),
+                hint,
                 fault=True,
             ),
             _step(
@@ -91,19 +106,13 @@ class MailBridgeAccount(models.Model):
                 fault=True,
             ),
             _step(
-                drains,
+                config["max_cron_threads"] and active,
                 self.env._("Scheduled actions process the mail"),
                 self.env._(
                     "Set max_cron_threads (4 or more) in odoo.conf and keep the "
                     "scheduled action 'Mail Bridge: process intake' active."
                 ),
                 fault=True,
-            ),
-            _step(address, self.env._("The address is public and encrypted"), why_not),
-            _step(
-                self.state != "disabled",
-                self.env._("The account is switched on"),
-                self.env._("Press Enable, or Test Mode to keep mails in the Inbox."),
             ),
         ]
 

@@ -25,6 +25,7 @@ from ..providers.redaction import register
 
 _logger = logging.getLogger(__name__)
 
+ADMIN = "mail_bridge.group_administrator"
 MASK = "••••••••"
 FINGERPRINT_PARAMETER = "mail_bridge.key_fingerprint"
 _rings: dict[tuple, KeyRing] = {}
@@ -214,11 +215,23 @@ class MailBridgeSecret(models.Model):
             raise AccessError(self.env._("Only an administrator may do this."))
 
 
+def secret_field(string, help):  # noqa: A002 Odoo's own word
+    """Return a field for one credential of a ``mail.bridge.secret.mixin``."""
+    return fields.Char(
+        string=string,
+        help=help,
+        secret=True,
+        compute="_compute_secrets",
+        inverse="_inverse_secrets",
+        copy=False,
+        groups=ADMIN,
+    )
+
+
 class MailBridgeSecretMixin(models.AbstractModel):
     """For records with credentials.
 
-    A field ``fields.Char(secret=True, compute="_compute_secrets",
-    inverse="_inverse_secrets")`` is write-only: it shows a mask, its value lives
+    A field made by :func:`secret_field` is write-only: it shows a mask, its value lives
     encrypted in ``mail.bridge.secret``, and the environment or odoo.conf may give it
     instead.
     """

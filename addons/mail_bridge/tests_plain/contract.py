@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from odoo.addons.mail_bridge.exceptions import (
@@ -80,12 +80,6 @@ BAD_VALUES = {
     "array": [[]],
     "object": {"a": 1},
 }
-
-fuzz = settings(
-    deadline=None,
-    max_examples=150,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
-)
 
 
 def now_and_then(seconds: float) -> datetime:
@@ -350,13 +344,11 @@ class AdapterContract:
         assert outcomes.count(list) >= 10
         assert outcomes.count(PayloadError) >= 10
 
-    @fuzz
     @given(content=st.binary(max_size=400))
     def test_no_bytes_crash(self, content):
         for request in self.around(content):
             self.outcome(request)
 
-    @fuzz
     @given(
         st.lists(
             st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_size=6)),
@@ -372,7 +364,6 @@ class AdapterContract:
             body[start : start + length] = written
         self.outcome(replace_body(request, bytes(body)))
 
-    @fuzz
     @given(st.binary(max_size=200) | st.text('{}[]":,body-mime', max_size=60))
     def test_nothing_fetched_crashes(self, content):
         content = content if isinstance(content, bytes) else content.encode()

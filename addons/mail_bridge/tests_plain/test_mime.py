@@ -24,7 +24,7 @@ from odoo.addons.mail_bridge.providers.mime import (
     split_mime,
     with_message_id,
 )
-from odoo.addons.mail_bridge.tests_plain.contract import MAIL, fuzz
+from odoo.addons.mail_bridge.tests_plain.contract import MAIL
 from odoo.addons.mail_bridge.tests_plain.test_headers import anything, writable
 
 GENERATED = re.compile(r"<[0-9a-f]{64}@mail-bridge\.invalid>")
@@ -77,7 +77,6 @@ def as_odoo_reads(message):
 
 
 class TestRoundTrip:
-    @fuzz
     @given(mails)
     def test_what_is_built_is_parsed(self, parts):
         found = split_mime(build_mime(parts))
@@ -96,13 +95,11 @@ class TestRoundTrip:
             names = {safe_filename(o.filename) for o in originals}
             assert item.filename in names or "" in names
 
-    @fuzz
     @given(mails)
     def test_the_parser_finds_no_defect(self, parts):
         for part in parsed(parts).walk():
             assert not part.defects
 
-    @fuzz
     @given(mails)
     def test_odoo_reads_every_part(self, parts):
         """No part is of a type that ``email.contentmanager`` has no reader for."""
@@ -110,7 +107,6 @@ class TestRoundTrip:
         bodies_count = bool(parts.text or not parts.html) + bool(parts.html)
         assert len(found) == bodies_count + len(parts.attachments)
 
-    @fuzz
     @given(
         st.builds(
             MailParts,

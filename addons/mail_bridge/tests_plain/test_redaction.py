@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odoo.addons.mail_bridge.providers import redaction
-from odoo.addons.mail_bridge.tests_plain.contract import fuzz
 
 SECRET = "S3cr3t/with+odd=signs and space"
 TOKEN = "Zk3V9xQ0m1b2n3v4c5x6z7l8"
@@ -191,7 +190,6 @@ class TestInstallation:
         logging.getLogger("x").error("nothing raised", exc_info=sys.exc_info())
         assert "nothing raised" in log.getvalue()
 
-    @fuzz
     @given(st.text(max_size=300))
     def test_any_text_passes(self, text):
         assert isinstance(redaction.redact(text), str)

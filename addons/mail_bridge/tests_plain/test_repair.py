@@ -3,7 +3,6 @@
 """Ordinary mail stays untouched; any other becomes one that ``email`` can read."""
 
 import email
-import os
 import re
 import time
 from email import policy
@@ -11,7 +10,7 @@ from email.message import EmailMessage
 from functools import cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from odoo.addons.mail_bridge.providers import headerfix
@@ -414,18 +413,6 @@ class TestWhatIsKept:
 # ----------------------------------------------------------------------- any bytes
 
 
-#: Examples per property; more with ``FUZZ=…`` in the environment.
-FUZZ = int(os.environ.get("FUZZ", "400"))
-
-
-def fuzz(examples):
-    return settings(
-        max_examples=examples,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
-
-
 @cache
 def seeds():
     made = [make(TO) for make in (*ORDINARY, *BAD_MAILS.values())]
@@ -482,23 +469,19 @@ def check(raw):
 
 
 class TestAnyBytes:
-    @fuzz(200)
     @given(st.binary(max_size=2000))
     def test_noise(self, raw):
         check(raw)
 
-    @fuzz(FUZZ)
     @given(mutated())
     def test_mutated_mail(self, raw):
         check(raw)
 
-    @fuzz(200)
     @given(st.text(max_size=300), st.sampled_from(["From", "To", "Subject", "Date"]))
     def test_any_header_value(self, text, name):
         value = text.replace("\n", " ").encode("utf-8", "surrogatepass")
         check(name.encode() + b": " + value + b"\r\n" + plain(TO))
 
-    @fuzz(FUZZ)
     @given(mutated())
     def test_an_ordinary_mail_is_read_alike(self, raw):
         """Our scanner and ``email`` see the same parts, or a part could hide."""

@@ -37,8 +37,10 @@ class MailBridgeRouteWizard(models.TransientModel):
 
     @api.model
     def _selection_record_model(self):
-        models_ = self.env["ir.model"].sudo().search(
-            [("is_mail_thread", "=", True), ("transient", "=", False)]
+        models_ = (
+            self.env["ir.model"]
+            .sudo()
+            .search([("is_mail_thread", "=", True), ("transient", "=", False)])
         )
         return [(model.model, model.name) for model in models_]
 
@@ -50,9 +52,12 @@ class MailBridgeRouteWizard(models.TransientModel):
             address = (message.envelope_to or message.email_to or "").split(",")[0]
             local, _at, domain = address.strip(" <>").rpartition("@")
             wizard.alias_name = local.rpartition("<")[2] or False
-            wizard.alias_domain_id = self.env["mail.alias.domain"].search(
-                [("name", "=", domain.lower())], limit=1
-            ) or self.env.company.alias_domain_id
+            wizard.alias_domain_id = (
+                self.env["mail.alias.domain"].search(
+                    [("name", "=", domain.lower())], limit=1
+                )
+                or self.env.company.alias_domain_id
+            )
 
     def action_route(self):
         """Route the mails."""

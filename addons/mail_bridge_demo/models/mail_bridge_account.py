@@ -7,7 +7,7 @@ from datetime import timedelta, timezone
 from odoo import api, fields, models
 
 from odoo.addons.mail_bridge import setup_provider
-from odoo.addons.mail_bridge.models.mail_bridge_account import ADMIN
+from odoo.addons.mail_bridge.models.mail_bridge_secret import secret_field
 from odoo.addons.mail_bridge.providers.base import WebhookRequest, utcnow
 
 from ..mails import KINDS, NEWSLETTER_DOMAIN, Scene
@@ -41,14 +41,9 @@ class MailBridgeAccount(models.Model):
     code = fields.Selection(
         selection_add=[("demo", "Simulator")], ondelete={"demo": "set default"}
     )
-    demo_signing_key = fields.Char(
-        string="Simulator Signing Key",
-        secret=True,
-        compute="_compute_secrets",
-        inverse="_inverse_secrets",
-        copy=False,
-        groups=ADMIN,
-        help="Made when the simulator was installed; nobody else needs it.",
+    demo_signing_key = secret_field(
+        "Simulator Signing Key",
+        "Made when the simulator was installed; nobody else needs it.",
     )
 
     # --- Set-up ---

@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import fields, models
 
-from odoo.addons.mail_bridge.models.mail_bridge_account import ADMIN
+from odoo.addons.mail_bridge.models.mail_bridge_secret import secret_field
 
 
 class MailBridgeAccount(models.Model):
@@ -11,12 +11,7 @@ class MailBridgeAccount(models.Model):
     code = fields.Selection(
         selection_add=[("improvmx", "ImprovMX")], ondelete={"improvmx": "set default"}
     )
-    improvmx_api_key = fields.Char(
-        string="ImprovMX API Key",
-        secret=True,
-        compute="_compute_secrets",
-        inverse="_inverse_secrets",
-        copy=False,
-        groups=ADMIN,
-        help="With it the original mail is fetched; without it the parts serve.",
+    improvmx_api_key = secret_field(
+        "ImprovMX API Key",
+        "With it the original mail is fetched; without it the parts serve.",
     )

@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import fields, models
 
-from odoo.addons.mail_bridge.models.mail_bridge_account import ADMIN
+from odoo.addons.mail_bridge.models.mail_bridge_secret import secret_field
 
 
 class MailBridgeAccount(models.Model):
@@ -11,23 +11,13 @@ class MailBridgeAccount(models.Model):
     code = fields.Selection(
         selection_add=[("mailgun", "Mailgun")], ondelete={"mailgun": "set default"}
     )
-    mailgun_signing_key = fields.Char(
-        string="HTTP Webhook Signing Key",
-        secret=True,
-        compute="_compute_secrets",
-        inverse="_inverse_secrets",
-        copy=False,
-        groups=ADMIN,
-        help="Mailgun: Sending, Webhooks, HTTP webhook signing key. Not the API key.",
+    mailgun_signing_key = secret_field(
+        "HTTP Webhook Signing Key",
+        "Mailgun: Sending, Webhooks, HTTP webhook signing key. Not the API key.",
     )
-    mailgun_api_key = fields.Char(
-        string="Mailgun API Key",
-        secret=True,
-        compute="_compute_secrets",
-        inverse="_inverse_secrets",
-        copy=False,
-        groups=ADMIN,
-        help="Needed only for routes with store(): the mail is fetched with it.",
+    mailgun_api_key = secret_field(
+        "Mailgun API Key",
+        "Needed only for routes with store(): the mail is fetched with it.",
     )
     mailgun_region = fields.Selection(
         [("us", "US"), ("eu", "EU")], string="Region", default="us"

@@ -6,20 +6,15 @@ from unittest.mock import patch
 from odoo.exceptions import ValidationError
 from odoo.tests import TransactionCase, tagged
 
-from odoo.addons.mail_bridge_guard.answers import TRY_AGAIN_STATUS
-
-from .. import uninstall_hook
-from ..adapter import MailgunAdapter
+from odoo.addons.mail_bridge.tests.account_contract import AccountContract
 
 KEY = "key-0123456789abcdef"
 
 
 @tagged("post_install", "-at_install")
-class TestMailgunAccount(TransactionCase):
-    def make(self, **values):
-        return self.env["mail.bridge.account"].create(
-            {"name": "Mailgun", "code": "mailgun", **values}
-        )
+class TestMailgunAccount(AccountContract, TransactionCase):
+    code = "mailgun"
+    credentials = {"mailgun_signing_key": KEY}
 
     def test_account_is_created_and_enabled_in_one_call(self):
         account = self.make(mailgun_signing_key=KEY, state="enabled")
@@ -61,13 +56,3 @@ class TestMailgunAccount(TransactionCase):
         self.assertTrue(account.webhook_url.endswith("/mailgate/mailgun"))
         account.require_token = True
         self.assertRegex(account.webhook_url, r"/mailgate/mailgun/[\w-]{32}$")
-
-    def test_guard_and_adapter_agree_on_try_again(self):
-        self.assertEqual(
-            TRY_AGAIN_STATUS["mailgun"], MailgunAdapter.answers.try_again.status
-        )
-
-    def test_uninstalling_leaves_the_account_readable(self):
-        account = self.make(mailgun_signing_key=KEY, state="enabled")
-        uninstall_hook(self.env)
-        self.assertEqual((account.code, account.state), ("none", "disabled"))

@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import fields, models
 
-from odoo.addons.mail_bridge.models.mail_bridge_account import ADMIN
+from odoo.addons.mail_bridge.models.mail_bridge_secret import secret_field
 
 
 class MailBridgeAccount(models.Model):
@@ -11,13 +11,8 @@ class MailBridgeAccount(models.Model):
     code = fields.Selection(
         selection_add=[("raw", "Raw MIME")], ondelete={"raw": "set default"}
     )
-    raw_signing_key = fields.Char(
-        string="Signing Secret",
-        secret=True,
-        compute="_compute_secrets",
-        inverse="_inverse_secrets",
-        copy=False,
-        groups=ADMIN,
-        help="A Standard Webhooks secret (whsec_…). Where it is set, every post must "
+    raw_signing_key = secret_field(
+        "Signing Secret",
+        "A Standard Webhooks secret (whsec_…). Where it is set, every post must "
         "be signed with it.",
     )

@@ -1,0 +1,99 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import api, fields, models
+from odoo.tools import ormcache
+
+from ..const import BODY_FACTOR, BODY_MARGIN_BYTES
+from ..door_account import DoorAccount, parse_networks
+from ..keyring import KeyRingError
+from .mail_bridge_secret import ADMIN
+
+#: What the door remembers of an account between two posts.
+DOOR_FIELDS = {
+    "active",
+    "code",
+    "company_id",
+    "reference",
+    "state",
+    "require_token",
+    "allowed_networks",
+    "mail_limit_mb",
+}
+
+
+class MailBridgeAccount(models.Model):
+    """An account as the door sees it: its address, its limits, its credentials."""
+
+    _inherit = "mail.bridge.account"
+
+    webhook_url = fields.Char(compute="_compute_webhook_url", groups=ADMIN)
+
+    @api.depends("code", "require_token")
+    def _compute_webhook_url(self):
+        for account in self:
+            path = account._webhook_path()
+            account.webhook_url = f"{account.get_base_url()}{path}" if path else False
+
+    def write(self, vals):
+        result = super().write(vals)
+        if DOOR_FIELDS & vals.keys():
+            self.env.registry.clear_cache()
+        return result
+
+    def unlink(self):
+        self.env.registry.clear_cache()
+        return super().unlink()
+
+    @api.model
+    @ormcache("code")
+    def _door_accounts(self, code):
+        """Return the accounts of a provider as the door needs them (a tuple)."""
+        accounts = (
+            self.sudo().with_context(active_test=True).search([("code", "=", code)])
+        )
+        return tuple(account._as_door() for account in accounts)
+
+    def _as_door(self):
+        tokens = (
+            self.env["mail.bridge.token"].sudo().search([("account_id", "=", self.id)])
+        )
+        return DoorAccount(
+            id=self.id,
+            company_id=self.company_id.id,
+            code=self.code,
+            reference=self.reference,
+            state=self.state,
+            require_token=self.require_token,
+            networks=parse_networks(self.allowed_networks),
+            body_limit=self._body_limit(),
+            secrets=super()._stored_secrets(),
+            addresses={row.digest: row.valid_until or None for row in tokens},
+        )
+
+    def _stored_secrets(self):
+        """Take them from the door's memory, which every change clears."""
+        for account in self._door_accounts(self.code):
+            if account.id == self.id:
+                return account.secrets
+        return super()._stored_secrets()  # archived
+
+    def _mail_limit(self):
+        """Return the size of the largest mail, bytes."""
+        return self.mail_limit_mb * 1024 * 1024
+
+    def _body_limit(self):
+        """Return the size of the largest request body, bytes."""
+        return int(BODY_FACTOR * self._mail_limit()) + BODY_MARGIN_BYTES
+
+    def _webhook_path(self):
+        """Return the path that providers post to; ``""`` without a provider."""
+        self.ensure_one()
+        if self.code == "none" or not self.id:
+            return ""
+        if not self.require_token and self.can_omit_token:
+            return f"/mailgate/{self.code}"
+        try:
+            token = self._live_secrets().get("url_token")
+        except KeyRingError:
+            return ""
+        return f"/mailgate/{self.code}/{token[0]}" if token else ""
