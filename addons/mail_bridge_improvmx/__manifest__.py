@@ -6,7 +6,6 @@
     "version": "1.0.0",
     "category": "Discuss",
     "author": "Mail Bridge contributors",
-    "website": "https://github.com/mail-bridge/mail-bridge",
     "license": "LGPL-3",
     "depends": ["mail_bridge"],
     "data": ["views/mail_bridge_account_views.xml"],

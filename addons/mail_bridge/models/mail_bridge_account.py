@@ -73,13 +73,25 @@ class MailBridgeAccount(models.Model):
         help="Gets the activities of this account.",
     )
     description = fields.Html(translate=True)
-    image_128 = fields.Image(max_width=128, max_height=128)
-    module_id = fields.Many2one("ir.module.module", ondelete="set null")
+    image_128 = fields.Image(
+        max_width=128,
+        max_height=128,
+        compute="_compute_from_catalogue",
+        store=True,
+        readonly=False,
+    )
+    module_id = fields.Many2one(
+        "ir.module.module",
+        ondelete="set null",
+        compute="_compute_from_catalogue",
+        store=True,
+        readonly=False,
+    )
     module_state = fields.Selection(related="module_id.state", string="Module State")
 
     # The door
     require_token = fields.Boolean(
-        string="Only with the Account's Address",
+        string="Only at the Secret Address",
         compute="_compute_require_token",
         store=True,
         readonly=False,
@@ -152,6 +164,18 @@ class MailBridgeAccount(models.Model):
         rank = {"enabled": 0, "test": 1, "disabled": 2}
         for account in self:
             account.state_rank = rank[account.state]
+
+    @api.depends("code")
+    def _compute_from_catalogue(self):
+        """Take logo and addon from the catalogue's row of the provider."""
+        for account in self:
+            row = self.env.ref(
+                f"mail_bridge.account_{account.code}", raise_if_not_found=False
+            )
+            # sizes are shown in place of images where the client asks for bin_size
+            source = (row or account).sudo().with_context(bin_size=False)
+            account.image_128 = source.image_128
+            account.module_id = source.module_id
 
     @api.depends("code")
     def _compute_adapter_facts(self):
@@ -281,11 +305,17 @@ class MailBridgeAccount(models.Model):
 
     def action_enable(self):
         """Start to accept mail."""
-        self.write({"state": "enabled"})
+        self._switch_on("enabled")
 
     def action_test_mode(self):
         """Accept mail, but keep it out of the records."""
-        self.write({"state": "test"})
+        self._switch_on("test")
+
+    def _switch_on(self, state):
+        """Accept mail; who does so is responsible where nobody is."""
+        person = self.env.user.filtered("active")  # no robot
+        self.filtered(lambda account: not account.user_id).user_id = person
+        self.write({"state": state})
 
     def action_disable(self):
         """Stop to accept mail; the provider is told to try again."""
@@ -421,9 +451,12 @@ class MailBridgeAccount(models.Model):
         self.ensure_one()
         if self.activity_ids.filtered(lambda activity: activity.summary == summary):
             return
-        self.activity_schedule(
+        # the one who is told may be told by mail: by the queue, never by the caller
+        queued = self.with_context(mail_notify_force_send=False)
+        queued.activity_schedule(
             "mail.mail_activity_data_warning",
             summary=summary,
             note=note,
             user_id=(self.user_id or self.env.ref("base.user_admin")).id,
         )
+        self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()

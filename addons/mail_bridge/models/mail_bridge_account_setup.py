@@ -12,6 +12,8 @@ from odoo.addons.mail_bridge_guard.redaction import mask_path
 from .mail_bridge_secret import ADMIN, secret_variable
 from .res_config_settings import guard_is_loaded
 
+#: Message-IDs of the test button's mails, which prove nothing of the provider.
+TEST_MAIL_DOMAIN = "test.mail-bridge.invalid"
 #: How long the account waits for its own address to answer, seconds.
 SAMPLE_TIMEOUT = 15
 
@@ -71,7 +73,7 @@ class MailBridgeAccount(models.Model):
         missing = self._missing_authentication(adapter)
         address, why_not = self._public_address()
         return [
-            _step(not missing, self.env._("Posts can be authenticated"), missing),
+            _step(not missing, self.env._("The provider can prove who it is"), missing),
             *self._server_steps(),
             _step(address, self.env._("The address is public and encrypted"), why_not),
             _step(
@@ -118,27 +120,30 @@ class MailBridgeAccount(models.Model):
 
     def _traffic_steps(self):
         """Return the steps that mails themselves tick off."""
-        routed = self.env["mail.bridge.message"].search_count(
-            [("account_id", "=", self.id), ("state", "=", "routed")], limit=1
-        )
+        # the test button's mails do not count: the provider had no part in them
+        real = [
+            ("account_id", "=", self.id),
+            ("message_id_header", "not like", f"@{TEST_MAIL_DOMAIN}>"),
+        ]
+        Message = self.env["mail.bridge.message"]
         return [
             _step(
-                self.last_post_date,
-                self.env._("A first post came in"),
+                Message.search_count(real, limit=1),
+                self.env._("The provider delivered a first mail"),
                 self.env._(
-                    "Enter the address (tab Receiving) at the provider, or send a "
-                    "test mail."
+                    "Enter the address (tab Receiving) at the provider, then write a "
+                    "real mail: a test mail does not go through the provider."
                 ),
             ),
             _step(
-                routed,
-                self.env._("A mail found its record"),
-                self.env._("Send a mail to an address that has an alias in Odoo."),
+                Message.search_count([*real, ("state", "=", "routed")], limit=1),
+                self.env._("A real mail found its record"),
+                self.env._("Write a mail to an address that has an alias in Odoo."),
             ),
             _step(
                 not self.open_notice_count,
-                self.env._("Notices are dealt with"),
-                self.env._("Open them (button above) and mark them as dealt with."),
+                self.env._("No notice is open"),
+                self.env._("Open them (button above) and mark them as solved."),
                 fault=True,
             ),
         ]

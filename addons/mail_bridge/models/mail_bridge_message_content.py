@@ -1,10 +1,24 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from odoo import models
+from odoo import api, models
 
 from ..exceptions import MailBridgeError
 from ..keyring import KeyRingError
 from ..providers.preview import Preview
+
+#: Order of the Inbox by state: first what waits for a person, last what is settled.
+STATE_ORDER = (
+    "quarantined",
+    "unrouted",
+    "held",
+    "too_large",
+    "received",
+    "routed",
+    "repeated",
+    "rejected",
+)
+SETTLED_STATES = ("routed", "repeated", "rejected")
+UNDECIDED = [("state", "in", ("unrouted", "quarantined", "held", "too_large"))]
 
 
 class MailBridgeMessage(models.Model):
@@ -40,6 +54,27 @@ class MailBridgeMessage(models.Model):
                 for item in preview.attachments
             ],
         }
+
+    @api.model
+    def count_undecided(self):
+        """Return how many mails of the Inbox wait for a person."""
+        return self.search_count(UNDECIDED)
+
+    @api.model
+    def web_read_group(self, *args, **kwargs):
+        """Show what waits for a person first; fold what is settled."""
+        result = super().web_read_group(*args, **kwargs)
+        groups = result["groups"]
+        if not all(group.get("state") in STATE_ORDER for group in groups):
+            return result
+        # 19.0: what the person opened and folded since the view was opened
+        touched = {item["value"] for item in kwargs.get("opening_info") or ()}
+        for group in groups:
+            if group["state"] in SETTLED_STATES and group["state"] not in touched:
+                group["__fold"] = True  # 18.0
+                group.pop("__records", None)  # 19.0
+        groups.sort(key=lambda group: STATE_ORDER.index(group["state"]))
+        return result
 
     def _preview(self):
         """Return ``(Preview, False)``, or ``(None, why there is none)``."""

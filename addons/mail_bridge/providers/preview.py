@@ -36,6 +36,12 @@ SAFE_TYPES = frozenset(
     "application/pdf application/zip message/rfc822".split()
 )
 OCTETS = "application/octet-stream"
+#: What parts without a name are called; a delivery report has such.
+_UNNAMED = {
+    "message/rfc822": "part-{number}.eml",
+    "message/delivery-status": "delivery-status.txt",
+    "text/rfc822-headers": "headers.txt",
+}
 _IMAGE_TYPES = frozenset("image/png image/jpeg image/gif image/webp image/bmp".split())
 
 #: Gone with what is in them; of the others only the tag goes, with its attributes.
@@ -150,8 +156,8 @@ class Preview:
         media_type = part.media_type.decode("ascii", "replace")
         name = safe_filename(file_name(part) or "")
         if not name:
-            kind = "eml" if media_type == "message/rfc822" else "bin"
-            name = f"part-{index + 1}.{kind}"
+            default = f"part-{index + 1}.bin"
+            name = _UNNAMED.get(media_type, default).format(number=index + 1)
         return Enclosure(index, name, media_type, len(decoded(self._scan, part)))
 
     def _is_shown(self, part: Part, source: str) -> bool:
@@ -238,7 +244,9 @@ def _clean(element: html.HtmlElement, inline: dict[str, str], images: bool) -> N
         elif lower == "style":
             element.set(name, _css(value, inline, images))
         elif lower == "href" and element.tag in ("a", "area"):
-            if not _HARMLESS_LINK.match(value):
+            if _HARMLESS_LINK.match(value):
+                element.set("rel", "noopener noreferrer")
+            else:
                 del element.attrib[name]
         elif lower in _URL_ATTRIBUTES or ":" in lower:
             _set_url(element, name, _url(value, inline, images))

@@ -3,32 +3,26 @@
 import ast
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
+
+from ..models.mail_bridge_secret import ADMIN
 
 
 class MailBridgeRouteWizard(models.TransientModel):
-    """Where a person wants mails to go that found no way themselves."""
+    """Where a person wants mails to go that found no way themselves.
+
+    Offers what this person may do anyway: no right to read ``ir.model`` is needed, and
+    none is given to write what the person could not write.
+    """
 
     _name = "mail.bridge.route.wizard"
     _description = "Mail Bridge: Route by Hand"
 
     message_ids = fields.Many2many("mail.bridge.message", required=True)
     target = fields.Selection(
-        [
-            ("record", "An existing record"),
-            ("new", "A new record"),
-            ("alias", "A new alias, now and for later mails"),
-        ],
-        required=True,
-        default="new",
+        selection="_selection_target", required=True, default="new"
     )
-    model_id = fields.Many2one(
-        "ir.model",
-        string="Document",
-        domain="[('is_mail_thread', '=', True), ('transient', '=', False)]",
-        ondelete="cascade",
-    )
-    model = fields.Char(related="model_id.model")
+    model = fields.Selection(selection="_selection_new_model", string="Kind of Record")
     record_ref = fields.Reference(selection="_selection_record_model", string="Record")
     alias_name = fields.Char(compute="_compute_alias", store=True, readonly=False)
     alias_domain_id = fields.Many2one(
@@ -36,13 +30,57 @@ class MailBridgeRouteWizard(models.TransientModel):
     )
 
     @api.model
+    def _selection_target(self):
+        targets = [
+            ("record", self.env._("An existing record")),
+            ("new", self.env._("A new record")),
+        ]
+        if self._may_make_alias():
+            label = self.env._("A new alias, now and for later mails")
+            targets.append(("alias", label))
+        return targets
+
+    @api.model
+    def _selection_new_model(self):
+        return self._mail_models("create")
+
+    @api.model
     def _selection_record_model(self):
-        models_ = (
+        return self._mail_models("write")
+
+    @api.model
+    def _mail_models(self, operation):
+        """Return (name, label) of the documents with a chatter the user may change."""
+        found = (
             self.env["ir.model"]
             .sudo()
             .search([("is_mail_thread", "=", True), ("transient", "=", False)])
         )
-        return [(model.model, model.name) for model in models_]
+        return sorted(
+            (
+                (model.model, model.name)
+                for model in found
+                if self._can_take_mail(model.model)
+                and self.env[model.model].has_access(operation)
+            ),
+            key=lambda item: item[1],
+        )
+
+    @api.model
+    def _can_take_mail(self, name):
+        """Tell whether mails may go to a model: not to our own, nor to what is none."""
+        model = self.env.get(name)
+        return (
+            model is not None
+            and not model._abstract
+            and not name.startswith("mail.bridge.")
+        )
+
+    @api.model
+    def _may_make_alias(self):
+        """Who sets up providers may say where an address leads, too."""
+        can_create = self.env["mail.alias"].has_access("create")
+        return can_create or self.env.user.has_group(ADMIN)
 
     @api.depends("message_ids")
     def _compute_alias(self):
@@ -66,7 +104,11 @@ class MailBridgeRouteWizard(models.TransientModel):
         for message in self.message_ids:
             message.check_access("write")
             route(message)
-        return self.message_ids[:1].action_open_record()
+        message = self.message_ids[:1]
+        record = message._record()
+        if record is None or not record.has_access("read"):
+            return {"type": "ir.actions.act_window_close"}
+        return message.action_open_record()
 
     def _route_to_record(self, message):
         record = self.record_ref
@@ -76,25 +118,43 @@ class MailBridgeRouteWizard(models.TransientModel):
         message.sudo()._again(forced=(record._name, record.id, None))
 
     def _route_to_new(self, message):
-        if not self.model_id:
-            raise UserError(self.env._("Choose a document."))
-        self.env[self.model].check_access("create")
-        message.sudo()._again(forced=(self.model, 0, {}))
+        message.sudo()._again(forced=(self._new_model(), 0, {}))
 
     def _route_to_alias(self, message):
-        if not self.alias_name or not self.model_id:
-            raise UserError(self.env._("An alias needs a name and a document."))
-        Alias = self.env["mail.alias"]
-        domain = [
-            ("alias_name", "=", self.alias_name),
-            ("alias_domain_id", "=", self.alias_domain_id.id),
-        ]
-        alias = Alias.search(domain, limit=1) or Alias.create(
-            {
-                "alias_name": self.alias_name,
-                "alias_domain_id": self.alias_domain_id.id,
-                "alias_model_id": self.model_id.id,
-            }
-        )
+        if not self.alias_name:
+            raise UserError(self.env._("An alias needs a name."))
+        alias = self._alias_sudo()
         defaults = ast.literal_eval(alias.alias_defaults or "{}")
-        message.sudo()._again(forced=(alias.alias_model_id.model, 0, defaults))
+        place = (alias.alias_model_id.model, alias.alias_force_thread_id or 0, defaults)
+        message.sudo()._again(forced=place)
+
+    def _new_model(self):
+        if not self.model:
+            raise UserError(self.env._("Choose a kind of record."))
+        if self.model not in dict(self._selection_new_model()):
+            raise AccessError(self.env._("You may not create such records."))
+        return self.model
+
+    def _alias_sudo(self):
+        """Return the alias, made where there is none; another one is never changed."""
+        model = self._new_model()
+        if not self._may_make_alias():
+            raise AccessError(self.env._("You may not make aliases."))
+        Alias = self.env["mail.alias"].sudo()
+        place = {
+            "alias_name": self.alias_name.strip().lower(),
+            "alias_domain_id": self.alias_domain_id.id,
+        }
+        alias = Alias.search([(key, "=", place[key]) for key in place], limit=1)
+        model_id = self.env["ir.model"].sudo()._get_id(model)
+        if not alias:
+            return Alias.create({**place, "alias_model_id": model_id})
+        if alias.alias_model_id.id != model_id:
+            raise UserError(
+                self.env._(
+                    "%(alias)s leads to another kind of record (%(kind)s) already.",
+                    alias=alias.display_name,
+                    kind=alias.alias_model_id.name,
+                )
+            )
+        return alias

@@ -11,6 +11,7 @@ from odoo.exceptions import UserError
 from odoo.tools import email_normalize
 
 from ..const import DRAIN_SECONDS
+from ..models.mail_bridge_account_setup import TEST_MAIL_DOMAIN
 from ..providers.base import WebhookRequest, utcnow
 
 #: How long a test mail may take into the chatter before somebody must look, seconds.
@@ -118,7 +119,7 @@ class MailBridgeTestWizard(models.TransientModel):
         mail["To"] = self.email_to
         mail["Subject"] = self.env._("Mail Bridge test")
         mail["Date"] = format_datetime(utcnow())
-        mail["Message-ID"] = make_msgid(domain="mail-bridge.invalid")
+        mail["Message-ID"] = make_msgid(domain=TEST_MAIL_DOMAIN)
         mail.set_content(
             self.env._(
                 "This test mail was posted through the account %(account)s. "
@@ -275,7 +276,7 @@ class MailBridgeTestWizard(models.TransientModel):
     def _waiting_step(self):
         waited = (fields.Datetime.now() - self.posted_at).total_seconds()
         if waited < PATIENCE:
-            return {"state": "wait", "label": self.env._("Waiting for a drain…")}
+            return {"state": "wait", "label": self.env._("Waiting to be processed…")}
         return _fault(
             self.env._("Stored, but nobody processes it"),
             self.env._(

@@ -14,13 +14,36 @@ export class BridgeWarnings extends Component {
 
     setup() {
         const orm = useService("orm");
-        this.state = useState({ warnings: [] });
+        this.state = useState({ warnings: [], undecided: 0 });
         onWillStart(() => {
             // not awaited: the view itself does not depend on it
             orm.call("mail.bridge.account", "health_warnings", []).then((warnings) => {
                 this.state.warnings = warnings;
             });
+            if (this.filter) {
+                orm.call("mail.bridge.message", "count_undecided", []).then((count) => {
+                    this.state.undecided = count;
+                });
+            }
         });
+    }
+
+    /** The Inbox's own filter; other views have none. */
+    get filter() {
+        const { resModel, searchItems } = this.env.searchModel;
+        return (
+            resModel === "mail.bridge.message" &&
+            Object.values(searchItems).find((item) => item.name === "undecided")
+        );
+    }
+
+    get isFiltered() {
+        const { query } = this.env.searchModel;
+        return query.some((part) => part.searchItemId === this.filter.id);
+    }
+
+    showUndecided() {
+        this.env.searchModel.toggleSearchItem(this.filter.id);
     }
 }
 
