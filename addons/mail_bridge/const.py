@@ -36,6 +36,9 @@ LINGER_SECONDS = 0.45
 #: Header fields that are never stored.
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
+#: States of a mail that waits for a person.
+UNDECIDED = ("received", "unrouted", "quarantined", "held", "too_large")
+
 #: Retention by default, days: bodies of processed posts, messages.
 BODY_DAYS = 30
 MESSAGE_DAYS = 365

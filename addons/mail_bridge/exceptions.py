@@ -29,5 +29,9 @@ class TemporaryError(MailBridgeError):
         self.retry_after = retry_after
 
 
+class NotHereError(TemporaryError):
+    """This host cannot do the work, another one may: the try does not count."""
+
+
 class PermanentError(MailBridgeError):
     """Trying again cannot help."""

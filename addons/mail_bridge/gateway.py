@@ -13,11 +13,7 @@ from uuid import uuid4
 
 from odoo.tools import email_normalize, email_split
 
-from .providers.authentication import (
-    is_aligned,
-    read_reply_token,
-    strip_reply_token,
-)
+from .providers.authentication import read_reply_token, strip_reply_token
 from .providers.base import InboundMail, digest
 
 CONTEXT_KEY = "mail_bridge_run"
@@ -34,9 +30,9 @@ class GatewayRun:
 
     Compared by identity: environments with equal contexts are shared per transaction.
 
-    :param author_domain: domain of the one address in From, ``""`` where unclear.
+    :param trust: ``verified``, ``unverified``, or ``released`` where a person answers
+        for the mail.
     :param forced: a route ``(model, res_id, values)`` that a person chose.
-    :param released: a person released the mail from quarantine; its sender counts.
     """
 
     def __init__(
@@ -44,25 +40,22 @@ class GatewayRun:
         message,
         mail: InboundMail,
         recipients: tuple[str, ...],
-        author_domain: str,
+        trust: str,
         forced: tuple | None = None,
-        released: bool = False,
     ) -> None:
         self.message = message
         self.account = message.account_id
         self.mail = mail
         self.recipients = recipients
-        self.author_domain = author_domain
+        self.trust = trust
         self.forced = forced
-        self.released = released
         self.posted = []
         self.routes = []
         self.repeated = []
-        self.trust = False
         self.reason = ""
         self.is_bounce = False
         self.bounced_message = None
-        self.quarantine = False
+        self.quarantine = None
         self.queued_mail = False
         self._message_id = ""
         self._shown = {}
@@ -101,9 +94,7 @@ class GatewayRun:
             return []
         own = (OWN_MODEL, self.message.id)
         routes = [route for route in routes if route[:2] != own]
-        self._judge()
         if routes and self._is_hijack(env, values, routes):
-            self.quarantine = True
             return []
         fresh = [route for route in routes if self._serve(env, values, route)]
         if self.quarantine:
@@ -112,6 +103,9 @@ class GatewayRun:
             self.repeated = routes
             return []
         if not fresh:
+            if first := self._entry_before(env, values):
+                self.repeated, self.reason = [(OWN_MODEL, first)], ""
+                return []
             self.reason = self.reason or "no_route"
             fresh = [self._own_route(env)]
             values.pop("parent_id", None)
@@ -128,17 +122,8 @@ class GatewayRun:
         routes[:] = [self._own_route(env)]
         self.routes = routes
 
-    def _judge(self) -> None:
-        """Say how far the sender is known: verified, token, unverified."""
-        if self.released or self.forced:
-            self.trust = "released"
-        elif is_aligned(self.mail.verdicts, self.author_domain):
-            self.trust = "verified"
-        else:
-            self.trust = "unverified"
-
     def _is_hijack(self, env, values: dict, routes: list[tuple]) -> bool:
-        """Tell whether a reply into a record must not count."""
+        """Tell whether a reply into a record must not count; if so, quarantine it."""
         replies = [route for route in routes if values.get("parent_id") and route[1]]
         if not replies or self.trust in ("verified", "released"):
             return False
@@ -152,6 +137,7 @@ class GatewayRun:
             if self._is_outside_recipient(env, values["email_from"], parent):
                 return False
         self.reason = "unverified_reply"
+        self.quarantine = replies[0]
         return True
 
     def _has_token(self, env, route: tuple) -> bool:
@@ -192,14 +178,22 @@ class GatewayRun:
                 return False
         else:
             place = f"alias,{alias.id}" if alias else f"{model},new,{self.message.id}"
-        print_ = self._fingerprint(values)
-        outcome = env["mail.bridge.served"]._take(
-            self._message_id, place, print_, self.message.id
-        )
+        outcome, _owner = self._take(env, values, place)
         if outcome == "other_content" and self.trust != "released":
-            self.quarantine = True
+            self.quarantine = route
             self.reason = "reused_message_id"
         return outcome == "fresh" or self.trust == "released"
+
+    def _entry_before(self, env, values: dict) -> int:
+        """Return the entry of the Inbox that holds this very mail already, if any."""
+        place = ",".join(("inbox", str(self.account.id), *sorted(self.recipients)))
+        outcome, owner = self._take(env, values, place.lower())
+        return owner if outcome == "served" else 0
+
+    def _take(self, env, values: dict, place: str) -> tuple[str, int]:
+        return env["mail.bridge.served"]._take(
+            self._message_id, place, self._fingerprint(values), self.message.id
+        )
 
     @staticmethod
     def _fingerprint(values: dict) -> str:

@@ -7,28 +7,25 @@ from datetime import timedelta, timezone
 from odoo import api, fields, models
 from odoo.tools import ormcache
 
-from ..const import BODY_DAYS, CHUNK_BYTES, MESSAGE_DAYS, SECRET_HEADERS
-from ..exceptions import PermanentError, TemporaryError
-from ..providers import registry
+from ..const import BODY_DAYS, CHUNK_BYTES, MESSAGE_DAYS, SECRET_HEADERS, UNDECIDED
+from ..exceptions import NotHereError, PermanentError
+from ..keyring import KeyRingError
 from ..providers.base import WebhookRequest
-from ..providers.evidence import (
-    needs_dkim_check,
-    with_dkim_verdict,
-    with_server_results,
-)
-from ..providers.http import fetch
+from ..providers.errand import VERDICTS, read_verdicts
+from ..providers.evidence import unjudged, with_dkim_verdicts, with_server_results
 
 #: Part number of the request body; fetched content counts from 1.
 BODY_PART = 0
-DRAIN_CRON = "mail_bridge.ir_cron_process_intake"
+#: What the scheduled actions of a lane call; an administrator may copy one.
+LANE_CODE = {"main": "model._cron_process()", "network": "model._cron_fetch()"}
 INSERT_INTAKE = """
     WITH intake AS (
         INSERT INTO mail_bridge_intake
                (account_id, company_id, reference, dedupe_key, content_hash, state,
-                priority, attempts, next_attempt, received_at, method, path, headers,
-                content_type, remote_addr, size, truncated)
+                lane, priority, attempts, next_attempt, received_at, method, path,
+                headers, content_type, remote_addr, size, truncated)
         VALUES (%(account_id)s, %(company_id)s, %(reference)s, %(dedupe_key)s,
-                %(content_hash)s, 'pending', 5, 0, now() AT TIME ZONE 'UTC',
+                %(content_hash)s, 'pending', 'main', 5, 0, now() AT TIME ZONE 'UTC',
                 %(received_at)s, %(method)s, %(path)s, %(headers)s,
                 %(content_type)s, %(remote_addr)s, %(size)s, %(truncated)s)
         ON CONFLICT (account_id, dedupe_key) DO NOTHING
@@ -236,80 +233,81 @@ class MailBridgeIntake(models.Model):
         self._drain()
 
     @api.model
-    @ormcache()
-    def _drain_cron_ids(self):
-        main = self.env.ref(DRAIN_CRON).sudo()
-        copies = (
-            self.env["ir.cron"]
-            .sudo()
-            .with_context(active_test=False)
-            .search([("ir_actions_server_id.code", "=", main.code)])
-        )
-        return (main | copies).ids
+    @ormcache("lane")
+    def _lane_crons(self, lane):
+        domain = [
+            ("model_id.model", "=", self._name),
+            ("ir_actions_server_id.code", "=", LANE_CODE[lane]),
+        ]
+        crons = self.env["ir.cron"].sudo().with_context(active_test=False)
+        return crons.search(domain).ids
 
     @api.model
-    def _drain_crons(self):
-        return self._drain_cron_ids()
+    def _drain_crons(self, lane="main"):
+        return self._lane_crons(lane)
 
     @api.model
     def _work(self, row_id, attempt):
         intake = self._hold(row_id, attempt)
-        account = intake.account_id
-        adapter = registry.get(account.code)
-        if not adapter:
-            raise TemporaryError(f"the addon of provider {account.code} is not loaded")
-        request, facts = intake._request(), account._facts()
-        fetched = {}
-        if asked := adapter.missing(request, facts):
-            fetched = intake._fetch(asked, attempt)
-        mails = intake._with_server_results(adapter.parse(request, fetched, facts))
-        del request, fetched  # a large mail is in memory often enough without them
-        if account.check_dkim and any(map(needs_dkim_check, mails)):
-            # DNS may take seconds: never inside the transaction
-            self.env.cr.rollback()
-            mails = [with_dkim_verdict(mail) for mail in mails]
-            self._hold(row_id, attempt)
-        intake._deliver(mails)
+        request, facts = intake._request(), intake._account_facts()
+        lacking, mails = intake._read_mails(request, facts)
+        del request  # a large mail is in memory often enough without it
+        if lacking:
+            intake._move("network", attempt)
+        else:
+            intake._deliver(mails)
 
-    def _fetch(self, asked, attempt):
-        """Return what a post only points to, by name; fetch what is not here yet.
+    def _account_facts(self):
+        """Return what the adapter may know of the account.
 
-        Fetching happens between two transactions, and its result is stored for every
-        later try. What is not required and cannot be had is stored empty, so that
-        nobody asks again and the adapter goes on without it.
+        :raises NotHereError: this host lacks the key ring, or the provider's addon.
         """
-        stored = self._fetched_parts()
-        if wanted := [request for request in asked if request.name not in stored]:
-            self.env.cr.rollback()
-            contents = [self._fetch_one(request) for request in wanted]
-            self._hold(self.id, attempt)
-            first = 1 + max(stored.values(), default=BODY_PART)
-            for part, request in enumerate(wanted, start=first):
-                content = contents[part - first]
-                self._write_chunks(self.id, part, request.name, content)
-            self.env.cr.commit()
-            self._hold(self.id, attempt)
-        return self._fetched()
-
-    @api.model
-    def _fetch_one(self, request):
+        account = self.account_id.sudo()
+        if not account._adapter():
+            raise NotHereError(f"the addon of provider {account.code} is not installed")
         try:
-            return fetch(request)
-        except (TemporaryError, PermanentError):
-            if request.required:
-                raise
-            return b""
+            return account._facts()
+        except KeyRingError as error:
+            raise NotHereError(str(error)) from error
 
-    def _fetched(self):
-        """Return the fetched content by name, without what could not be had."""
-        contents = {
-            name: self._read_part(part) for name, part in self._fetched_parts().items()
-        }
-        return {name: content for name, content in contents.items() if content}
+    def _read_mails(self, request, facts):
+        """Read a post as far as it can be read.
 
-    def _with_server_results(self, mails):
+        :return: ``(errand, mails)``: what has to be got first (arguments of
+            ``providers.errand.Errand``) and no mails, or nothing and the mails, judged.
+        """
+        account = self.account_id
+        asked = account._adapter().missing(request, facts)
+        got = self._fetched() if asked else {}
+        if wanted := [item for item in asked if item.name not in got]:
+            return {"requests": wanted}, []
+        mails = self._parsed(request, facts, got)
+        if account.check_dkim and (signed := unjudged(mails)):
+            verdicts = self._stored_verdicts(got or self._fetched())
+            if len(verdicts) != len(signed):
+                return {"mails": [mail.mime for mail in signed]}, []
+            mails = with_dkim_verdicts(mails, verdicts)
+        return {}, mails
+
+    def _parsed(self, request, facts, got):
+        """Return the mails of a post with what mail servers wrote about them."""
+        fetched = {name: content for name, content in got.items() if content}
+        mails = self.account_id._adapter().parse(request, fetched, facts)
         trusted = self.account_id.trusted_authserv_id or ""
         return [with_server_results(mail, trusted) for mail in mails]
+
+    def _fetched(self):
+        """Return what was got for this post by name; no bytes: could not be had."""
+        self.env.cr.execute(
+            """SELECT name, part FROM mail_bridge_intake_body
+                WHERE intake_id = %s AND part > 0 AND seq = 0 ORDER BY part""",
+            (self.id,),
+        )
+        return {name: self._read_part(part) for name, part in self.env.cr.fetchall()}
+
+    @api.model
+    def _stored_verdicts(self, got):
+        return read_verdicts(got[VERDICTS]) if VERDICTS in got else []
 
     def _deliver(self, mails):
         """Turn mails into messages, in this transaction."""
@@ -331,17 +329,18 @@ class MailBridgeIntake(models.Model):
         )
 
     def _mails(self):
-        """Return the mails of a stored post once more, after its processing.
+        """Return the mails of a stored post once more, from what was got for it.
 
-        :raises PermanentError: the retention time is over, or the addon is gone.
+        :raises MailBridgeError: the retention time is over, or this host cannot read
+            the post.
         """
         self.ensure_one()
-        adapter = registry.get(self.account_id.code)
-        if not adapter:
-            raise PermanentError("the provider's addon is not installed")
-        facts = self.account_id.sudo()._facts()
-        mails = adapter.parse(self._request(), self._fetched(), facts)
-        return self._with_server_results(mails)
+        got = self._fetched()
+        mails = self._parsed(self._request(), self._account_facts(), got)
+        verdicts = self._stored_verdicts(got)
+        if verdicts and len(verdicts) == len(unjudged(mails)):
+            mails = with_dkim_verdicts(mails, verdicts)
+        return mails
 
     def action_view_messages(self):
         """Open what became of the post."""
@@ -355,17 +354,23 @@ class MailBridgeIntake(models.Model):
 
     @api.model
     def _cron_retention(self, batch=1000):
-        """Delete bodies, then rows, whose retention time is over, in batches."""
+        """Delete bodies, then rows, whose retention time is over, in batches.
+
+        The body of a mail that waits for a person is often all there is of it.
+        """
         parameter = self.env["ir.config_parameter"].sudo().get_param
         days = int(parameter("mail_bridge.body_days", BODY_DAYS))
         self.env.cr.execute(
             """UPDATE mail_bridge_intake SET body_deleted = true
-                WHERE id IN (SELECT id FROM mail_bridge_intake
-                              WHERE state = 'done' AND body_deleted IS NOT TRUE
-                                AND done_at < %s
+                WHERE id IN (SELECT i.id FROM mail_bridge_intake i
+                              WHERE i.state = 'done' AND i.body_deleted IS NOT TRUE
+                                AND i.done_at < %s
+                                AND NOT EXISTS (
+                                    SELECT 1 FROM mail_bridge_message m
+                                     WHERE m.intake_id = i.id AND m.state = ANY(%s))
                               LIMIT %s FOR UPDATE SKIP LOCKED)
             RETURNING id""",
-            (fields.Datetime.now() - timedelta(days=days), batch),
+            (fields.Datetime.now() - timedelta(days=days), list(UNDECIDED), batch),
         )
         ids = [row[0] for row in self.env.cr.fetchall()]
         self.env.cr.execute(

@@ -4,9 +4,10 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import email_split
 
+from ..exceptions import MailBridgeError
 from ..gateway import CONTEXT_KEY, GatewayRun
-from ..providers.authentication import from_domain
-from ..providers.evidence import with_dkim_verdict
+from ..providers.authentication import from_domain, is_aligned
+from ..providers.evidence import with_dkim_verdicts
 from ..providers.mime import with_message_id
 from ..providers.repair import make_safe
 from ..providers.summary import one_line, summarize
@@ -188,13 +189,21 @@ class MailBridgeMessage(models.Model):
         """Return the values of a mail that must not be routed, ``None`` otherwise."""
         self.ensure_one()
         account = self.account_id
+        verdict = None
         if mail.truncated or self.size > account._mail_limit():
-            return {"state": "too_large", "reason": "too_large"}
-        if self._recipients(mail) and not self._own_recipients(mail):
-            return {"state": "rejected", "reason": "not_ours"}
-        if account.state == "test":
-            return {"state": "held", "reason": "test_mode"}
-        return None
+            verdict = {"state": "too_large", "reason": "too_large"}
+        elif self._recipients(mail) and not self._own_recipients(mail):
+            verdict = {"state": "rejected", "reason": "not_ours"}
+        elif account.state == "test":
+            verdict = {"state": "held", "reason": "test_mode"}
+        return verdict and dict(verdict, trust=self._judge(mail))
+
+    @api.model
+    def _judge(self, mail):
+        """Return how far the sender is known by the verdicts on a mail."""
+        # nothing is aligned with no verdict at all: the common case saves a parse
+        author = from_domain(mail.mime) if mail.verdicts.known else ""
+        return "verified" if is_aligned(mail.verdicts, author) else "unverified"
 
     def _recipients(self, mail):
         """Return who the mail is for: the envelope, else the header (addresses)."""
@@ -213,16 +222,11 @@ class MailBridgeMessage(models.Model):
     def _route(self, mail, mime, forced=None, released=False):
         """Hand the mail to Odoo's gateway and write down what became of it."""
         self.ensure_one()
-        envelope = self._own_recipients(mail) if mail.envelope_recipients else ()
-        run = GatewayRun(
-            self,
-            mail,
-            tuple(envelope),
-            # nothing is aligned with no verdict at all: the common case saves a parse
-            from_domain(mail.mime) if mail.verdicts.known else "",
-            forced=forced,
-            released=released,
-        )
+        # a person may let a mail in that is for none of the accepted domains
+        own = self._own_recipients(mail) or mail.envelope_recipients
+        envelope = tuple(own) if mail.envelope_recipients else ()
+        trust = "released" if released or forced else self._judge(mail)
+        run = GatewayRun(self, mail, envelope, trust, forced=forced)
         gateway = self.env["mail.thread"].with_company(self.company_id)
         gateway.with_context(**GATEWAY_CONTEXT, **{CONTEXT_KEY: run}).message_process(
             False, mime
@@ -240,13 +244,19 @@ class MailBridgeMessage(models.Model):
             "trust": run.trust,
             "reason": run.reason or False,
             "is_bounce": run.is_bounce,
+            "res_model": False,
+            "res_id": False,
         }
         if run.quarantine:
-            return dict(values, state="quarantined")
+            return dict(values, state="quarantined", **target_values(run.quarantine))
         if run.is_bounce and run.bounced_message:
             target = run.bounced_message
             return dict(
-                values, state="routed", res_model=target.model, res_id=target.res_id
+                values,
+                state="routed",
+                trust=False,
+                res_model=target.model,
+                res_id=target.res_id,
             )
         if run.repeated:
             return dict(values, state="repeated", **target_values(run.repeated[0]))
@@ -259,17 +269,27 @@ class MailBridgeMessage(models.Model):
             values, state="routed", res_model=post[0].model, res_id=post[0].res_id
         )
 
-    def _again(self, forced=None, released=False):
-        """Route a stored mail once more, as a person wants it."""
+    def _again(self, screen=False, forced=None, released=False):
+        """Route a stored mail once more, as a person wants it.
+
+        :param screen: the account's rules decide, as when the mail came in.
+        """
         self.ensure_one()
         if self.posted_ids and self.state in ("routed", "repeated"):
             raise UserError(self.env._("This mail stands in a record already."))
-        mail = self._mail()
+        try:
+            mail = self._mail()
+        except MailBridgeError as error:
+            raise UserError(
+                self.env._("The mail cannot be read: %(why)s.", why=error)
+            ) from error
         if self.account_id.check_dkim:
-            mail = with_dkim_verdict(mail)
+            [mail] = with_dkim_verdicts([mail])
+        if screen and (verdict := self._screen(mail)) is not None:
+            return self._note_outcome(verdict)
         safe = make_safe(with_message_id(mail.mime))
         self.posted_ids.sudo().unlink()
-        self._route(mail, safe.mime, forced=forced, released=released)
+        return self._route(mail, safe.mime, forced=forced, released=released)
 
     def _mail(self):
         """Return the mail as it was parsed from the stored post."""
@@ -283,13 +303,17 @@ class MailBridgeMessage(models.Model):
         """Route as if the mail had just come in."""
         for message in self:
             message.check_access("write")
-            message.sudo()._again()
+            message.sudo()._again(screen=True)
 
     def action_release(self):
-        """Let a held or quarantined mail into the record it was meant for."""
+        """Let a held or quarantined mail into the record it was meant for.
+
+        A mail that only the test mode held was never judged: its sender may still be
+        forged, so it goes the way of a mail that comes in.
+        """
         for message in self:
             message.check_access("write")
-            message.sudo()._again(released=True)
+            message.sudo()._again(released=message.reason != "test_mode")
 
     def action_reject(self):
         """Keep the mail out of the records for good."""

@@ -26,7 +26,7 @@ from ..const import (
     MAX_TRIES,
     WAKE_SECONDS,
 )
-from ..exceptions import PayloadError, PermanentError, TemporaryError
+from ..exceptions import NotHereError, PayloadError, PermanentError, TemporaryError
 
 _logger = logging.getLogger(__name__)
 
@@ -44,12 +44,12 @@ CLAIM = """
                + (%(backoff)s)[least(q.attempts + 1, %(steps)s)]
                * %(jitter)s * interval '1 minute'
      WHERE q.id = (SELECT id FROM {table}
-                    WHERE state IN ('pending', 'failed')
+                    WHERE state IN ('pending', 'failed') AND lane = %(lane)s
                       AND next_attempt <= (now() AT TIME ZONE 'UTC')
                  ORDER BY priority, next_attempt, id
                     LIMIT 1 FOR UPDATE SKIP LOCKED)
  RETURNING q.id, q.attempts"""
-_woken: dict[tuple[str, str], float] = {}
+_woken: dict[tuple[str, ...], float] = {}
 WORKER = f"{socket.gethostname()}:{os.getpid()}"[:60]
 
 
@@ -65,8 +65,11 @@ class MailBridgeQueue(models.AbstractModel):
     comes back by itself; no lease has to expire. Work happens in one transaction that
     holds the row, and the number of the try fences out a drain that was overtaken.
 
-    A model that inherits must override ``_work`` and have a partial index on
-    (priority, next_attempt, id) over the waiting states.
+    A row waits in one lane. Each lane has drains of its own, so that rows of one never
+    hold up those of another.
+
+    A model that inherits must override ``_work`` and ``_drain_crons`` and call
+    ``_init_queue_index`` in its ``init``.
     """
 
     _name = "mail.bridge.queue"
@@ -84,6 +87,9 @@ class MailBridgeQueue(models.AbstractModel):
         readonly=True,
         index=False,
     )
+    lane = fields.Selection(
+        [("main", "Processing")], required=True, default="main", readonly=True
+    )
     priority = fields.Integer(default=5, required=True, help="0 is most urgent.")
     attempts = fields.Integer(readonly=True, default=0, required=True)
     next_attempt = fields.Datetime(readonly=True, default=fields.Datetime.now)
@@ -93,8 +99,8 @@ class MailBridgeQueue(models.AbstractModel):
 
     def _init_queue_index(self):
         self.env.cr.execute(
-            f"""CREATE INDEX IF NOT EXISTS {self._table}_due_idx
-                ON {self._table} (priority, next_attempt, id)
+            f"""CREATE INDEX IF NOT EXISTS {self._table}_lane_idx
+                ON {self._table} (lane, priority, next_attempt, id)
                 WHERE state IN ('pending', 'failed')"""
         )
 
@@ -128,7 +134,7 @@ class MailBridgeQueue(models.AbstractModel):
         self._wake(always=True)
 
     @api.model
-    def _claim(self):
+    def _claim(self, lane="main"):
         """Take the most urgent due row: ``(id, number of this try)`` or ``None``."""
         cr = self.env.cr
         cr.rollback()  # a fresh snapshot: rows changed after ours cannot be locked
@@ -138,7 +144,7 @@ class MailBridgeQueue(models.AbstractModel):
                 # at once), so it need not wait for the disk.
                 cr.execute("SET LOCAL synchronous_commit TO OFF")
                 claim = CLAIM.format(table=self._table)
-                cr.execute(claim, self._claim_values(), log_exceptions=False)
+                cr.execute(claim, self._claim_values(lane), log_exceptions=False)
                 row = cr.fetchone()
                 cr.commit()
             except CONFLICTS:
@@ -147,8 +153,9 @@ class MailBridgeQueue(models.AbstractModel):
             self.env.invalidate_all()
             return row
 
-    def _claim_values(self):
+    def _claim_values(self, lane):
         return {
+            "lane": lane,
             "worker": WORKER,
             "backoff": list(BACKOFF_MINUTES),
             "steps": len(BACKOFF_MINUTES),
@@ -211,6 +218,17 @@ class MailBridgeQueue(models.AbstractModel):
             raise Overtaken(row_id)
         return self.browse(row_id)
 
+    def _move(self, lane, attempt):
+        """Hand a row that is held to another lane; this try of it does not count."""
+        self.write(
+            {
+                "lane": lane,
+                "attempts": attempt - 1,
+                "next_attempt": fields.Datetime.now(),
+            }
+        )
+        self.env.cr.postcommit.add(lambda: self._wake(lane, always=True))
+
     def _set_done(self):
         self.write({"state": "done", "error": False, "done_at": fields.Datetime.now()})
 
@@ -218,30 +236,44 @@ class MailBridgeQueue(models.AbstractModel):
     def _fail(self, row_id, attempt, error, keep=False):
         """Write down a failed try and end it.
 
+        A row that is dead without anybody being told is still better than one that is
+        tried for ever because the telling fails.
+
         :param keep: keep the error of the try before.
         """
-        try:
-            self._write_failure(self._hold(row_id, attempt), attempt, error, keep)
-        except Overtaken:
-            return self._forget()
-        self.env.flush_all()
-        return self.env.cr.commit()
+        for tell in (True, True, False):
+            try:
+                row = self._hold(row_id, attempt)
+                self._write_failure(row, attempt, error, keep, tell)
+                self.env.flush_all()
+                return self.env.cr.commit()
+            except Overtaken:
+                return self._forget()
+            except Exception as trouble:
+                self._forget()
+                if not tell:
+                    raise
+                _logger.info("%s %s: nobody told: %s", self._name, row_id, trouble)
+        return None
 
     @api.model
-    def _write_failure(self, row, attempt, error, keep=False):
+    def _write_failure(self, row, attempt, error, keep=False, tell=True):
         """Decide between retry and dead letter."""
         text = f"{type(error).__name__}: {error}".replace("\0", "")[:2000]
         _logger.info("%s %s: try %s failed: %s", self._name, row.id, attempt, text)
         final = isinstance(error, PayloadError | PermanentError)
-        dead = final or attempt >= MAX_TRIES
+        counts = not isinstance(error, NotHereError)
+        dead = final or (counts and attempt >= MAX_TRIES)
         values = {"state": "dead" if dead else "failed"}
+        if not counts:
+            values["attempts"] = attempt - 1
         if not (keep and row.error):
             values["error"] = text
         if isinstance(error, TemporaryError) and error.retry_after:
             wait = timedelta(seconds=error.retry_after)
             values["next_attempt"] = max(row.next_attempt, fields.Datetime.now() + wait)
         row.write(values)
-        if dead:
+        if dead and tell:
             row._on_dead()
 
     def _on_dead(self):
@@ -252,7 +284,12 @@ class MailBridgeQueue(models.AbstractModel):
         self.check_access("write")
         waiting = self.filtered(lambda row: row.state != "done")
         waiting.sudo().write(
-            {"state": "pending", "attempts": 0, "next_attempt": fields.Datetime.now()}
+            {
+                "state": "pending",
+                "lane": "main",
+                "attempts": 0,
+                "next_attempt": fields.Datetime.now(),
+            }
         )
         for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()):
             cron._trigger()
@@ -260,8 +297,8 @@ class MailBridgeQueue(models.AbstractModel):
     # --- Wake ---
 
     @api.model
-    def _drain_crons(self):
-        """Return the cron records that drain this queue.
+    def _drain_crons(self, lane="main"):
+        """Return the ids of the cron records that drain a lane of this queue.
 
         For a queue to be drained, it must override this method.
         """
@@ -289,7 +326,7 @@ class MailBridgeQueue(models.AbstractModel):
         )
 
     @api.model
-    def _wake(self, always=False):
+    def _wake(self, lane="main", always=False):
         """Ask for the drains to run, once for any number of posts.
 
         Call it after the commit of what they shall find: a trigger row is added only
@@ -298,18 +335,18 @@ class MailBridgeQueue(models.AbstractModel):
         than 200 ms ago need not ask again: that drain looks once more after a longer
         pause.
         """
-        key = (self.env.cr.dbname, self._name)
+        key = (self.env.cr.dbname, self._name, lane)
         now = time.monotonic()
         if not always and now - _woken.get(key, -WAKE_SECONDS) < WAKE_SECONDS:
             return
         _woken[key] = now
-        call = self._add_triggers() or self._has_stale_trigger()
+        call = self._add_triggers(lane) or self._has_stale_trigger(lane)
         self.env.cr.commit()
         if call:
             self.env["ir.cron"]._notifydb()
 
     @api.model
-    def _has_stale_trigger(self):
+    def _has_stale_trigger(self, lane="main"):
         """Tell whether a drain that was called never came, or was killed.
 
         Its trigger row still stands, so no post adds another; but the cron workers
@@ -322,12 +359,12 @@ class MailBridgeQueue(models.AbstractModel):
                 WHERE t.cron_id = ANY(%s) AND t.id > coalesce(w.consumed, 0)
                   AND t.call_at < (now() AT TIME ZONE 'UTC') - %s * interval '1 second'
                 LIMIT 1""",
-            (self._drain_crons(), DRAIN_SECONDS + 1),
+            (self._drain_crons(lane), DRAIN_SECONDS + 1),
         )
         return bool(self.env.cr.fetchone())
 
     @api.model
-    def _add_triggers(self):
+    def _add_triggers(self, lane="main"):
         """Add the trigger rows that are missing; return how many."""
         self.env.cr.execute(
             """INSERT INTO ir_cron_trigger
@@ -340,6 +377,6 @@ class MailBridgeQueue(models.AbstractModel):
                                    WHERE t.cron_id = c.id
                                      AND t.id > coalesce(w.consumed, 0)
                                      AND t.call_at <= now() AT TIME ZONE 'UTC')""",
-            (self._drain_crons(),),
+            (self._drain_crons(lane),),
         )
         return self.env.cr.rowcount

@@ -27,7 +27,8 @@ class MailBridgeServed(models.Model):
     def _take(self, message_id, place, fingerprint, taken_by):
         """Take a place for a mail.
 
-        :return: ``fresh``, ``served`` (the same mail had it) or ``other_content``.
+        :return: ``(outcome, owner)``: ``fresh``, ``served`` (the same mail had it) or
+            ``other_content``; the ``mail.bridge.message`` that has it.
         :raises psycopg2.errors.SerializationFailure: another drain took it at the same
             instant; the whole mail is tried again and then finds it served.
         """
@@ -41,15 +42,15 @@ class MailBridgeServed(models.Model):
             log_exceptions=False,
         )
         if cr.fetchone():
-            return "fresh"
+            return "fresh", taken_by
         cr.execute(
             "SELECT fingerprint, taken_by FROM mail_bridge_served WHERE key = %s",
             (key,),
         )
         stored, owner = cr.fetchone()
         if owner == taken_by:
-            return "fresh"  # held back before it was posted; now released
-        return "served" if stored == fingerprint else "other_content"
+            return "fresh", owner  # held back before it was posted; now released
+        return "served" if stored == fingerprint else "other_content", owner
 
     @api.model
     def _forget_before(self, horizon, batch):

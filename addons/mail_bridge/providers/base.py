@@ -115,14 +115,14 @@ class FetchRequest:
 
     ``name`` identifies the result for :meth:`ProviderAdapter.parse`; ``url`` was
     checked against the provider's own ``hosts``; ``auth`` is HTTP basic
-    (user, password). A failing fetch that is not ``required`` is reported to
-    ``parse`` as a missing name.
+    (user, password). A fetch that fails for good, or temporarily at each of the first
+    ``tries`` tries of the post, is reported to ``parse`` as a missing name.
     """
 
     name: str
     url: str
     hosts: tuple[str, ...]
-    required: bool = True
+    tries: int = 3
     auth: tuple[str, str] | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = ()
     max_bytes: int = 64 * 1024 * 1024

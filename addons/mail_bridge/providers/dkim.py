@@ -40,7 +40,7 @@ MAX_RECORDS = 5
 #: RFC 8301 §3.2.
 MIN_RSA_BITS = 1024
 MAX_RSA_BITS = 8192
-#: Seconds for one DNS question, with all repetitions.
+#: Seconds for all DNS questions of one mail.
 DNS_TIMEOUT = 5.0
 #: Seconds that a signer's clock may be ahead of ours.
 CLOCK_SKEW = 3600
@@ -108,18 +108,24 @@ def overall(signatures: Sequence[Signature]) -> str:
 def txt_lookup(
     nameservers: Sequence[str] = (), port: int = 53, timeout: float = DNS_TIMEOUT
 ) -> TxtLookup:
-    """Return a function that asks DNS, the system's servers unless others are named."""
-    return partial(_ask, tuple(nameservers), port, timeout)
+    """Return a function that asks DNS, the system's servers unless others are named.
+
+    :param timeout: seconds from now for all its questions together.
+    """
+    return partial(_ask, tuple(nameservers), port, time.monotonic() + timeout)
 
 
 def _ask(
-    nameservers: tuple[str, ...], port: int, timeout: float, name: str
+    nameservers: tuple[str, ...], port: int, end: float, name: str
 ) -> list[bytes]:
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TemporaryError("DNS: no time is left")
     try:
         resolver = dns.resolver.Resolver(configure=not nameservers)
         if nameservers:
             resolver.nameservers, resolver.port = list(nameservers), port
-        answer = resolver.resolve(name + ".", "TXT", lifetime=timeout, search=False)
+        answer = resolver.resolve(name + ".", "TXT", lifetime=left, search=False)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
     except dns.exception.DNSException as error:

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .authentication import check_dkim, parse_authentication_results
-from .base import InboundMail
+from .base import AuthenticationVerdicts, InboundMail
 from .mimescan import header_fields
 
 
@@ -25,13 +26,27 @@ def with_server_results(mail: InboundMail, authserv_id: str) -> InboundMail:
     return replace(mail, verdicts=parse_authentication_results(fields, authserv_id))
 
 
-def needs_dkim_check(mail: InboundMail) -> bool:
-    """Tell whether our own look at the signatures would say anything new."""
-    return mail.is_original and not mail.truncated and not mail.verdicts.known
+def unjudged(mails: Sequence[InboundMail]) -> list[InboundMail]:
+    """Return the mails whose signatures nobody has looked at, and which have some."""
+    return [mail for mail in mails if _is_unjudged(mail)]
 
 
-def with_dkim_verdict(mail: InboundMail) -> InboundMail:
-    """Add what the mail's signatures prove; asks DNS, so it may take seconds."""
-    if not needs_dkim_check(mail):
-        return mail
-    return replace(mail, verdicts=check_dkim(mail.mime))
+def with_dkim_verdicts(
+    mails: Sequence[InboundMail], verdicts: Sequence[AuthenticationVerdicts] = ()
+) -> list[InboundMail]:
+    """Add what the mails' signatures prove.
+
+    :param verdicts: what was found out before, for each of :func:`unjudged`; without
+        them DNS is asked, which may take seconds.
+    """
+    known = iter(verdicts or [check_dkim(mail.mime) for mail in unjudged(mails)])
+    return [
+        replace(mail, verdicts=next(known)) if _is_unjudged(mail) else mail
+        for mail in mails
+    ]
+
+
+def _is_unjudged(mail: InboundMail) -> bool:
+    if not mail.is_original or mail.truncated or mail.verdicts.known:
+        return False
+    return b"dkim-signature" in dict(header_fields(mail.mime))

@@ -40,15 +40,19 @@ from .base import FetchRequest
 LOOPBACK_VARIABLE = "MAIL_BRIDGE_ALLOW_LOOPBACK_FETCH"
 #: Seconds to connect, and to wait for the next bytes.
 TIMEOUT = (10.0, 30.0)
-#: Seconds for the whole answer: a peer may send a byte every 29 seconds.
-TOTAL_TIMEOUT = 300.0
+#: Seconds for all of it: a peer may send a byte every 29 seconds.
+TOTAL_TIMEOUT = 45.0
 MAX_RETRY_AFTER = 24 * 3600.0
 MAX_URL = 4000
 MAX_ADDRESSES = 3
 _CHUNK = 64 * 1024
 _PLAIN_URL = re.compile(r"[!-~]+")
+#: A credential may be mended, and a stored mail may appear a moment later.
 _AGAIN = frozenset(
     (
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.TOO_EARLY,
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -85,6 +89,7 @@ def fetch(
     request: FetchRequest,
     *,
     timeout: tuple[float, float] = TIMEOUT,
+    total: float = TOTAL_TIMEOUT,
     resolver: Resolver = resolve,
 ) -> bytes:
     """Return the body that the URL of a request gives.
@@ -93,22 +98,27 @@ def fetch(
     (``.provider.example``) stands for every host below it.
 
     :param timeout: seconds to connect, and between two arrivals of bytes.
-    :raises TemporaryError: no connection, a timeout, 408, 425, 429 (with its
-        Retry-After), 5xx, an answer cut short.
+    :param total: seconds for all of it.
+    :raises TemporaryError: no connection, a timeout, 401, 403, 404, 408, 425, 429
+        (with its Retry-After), 5xx, an answer cut short.
     :raises PermanentError: a URL that is not allowed, a redirect, any other status,
         more than ``request.max_bytes``.
     """
     url = _checked_url(request)
+    end = time.monotonic() + total
     failure = TemporaryError(f"{url.hostname}: there is no such name")
     for target in _targets(url, resolver):
+        left = min(timeout[0], end - time.monotonic())
+        if left <= 0:
+            break
         try:
-            sock = socket.create_connection((target.address, target.port), timeout[0])
+            sock = socket.create_connection((target.address, target.port), left)
         except OSError as error:
             problem = type(error).__name__
             failure = TemporaryError(f"{target.host}: no connection ({problem})")
             continue
         with sock:
-            return _talk(target, request, sock, timeout)
+            return _talk(target, request, sock, timeout[1], end)
     raise failure
 
 
@@ -178,10 +188,10 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 class _Wire:
     """A socket as ``http.client`` needs it, with an end to all waiting."""
 
-    def __init__(self, sock: socket.socket, wait: float) -> None:
+    def __init__(self, sock: socket.socket, wait: float, end: float) -> None:
         self._sock = sock
         self._wait = wait
-        self._end = time.monotonic() + TOTAL_TIMEOUT
+        self._end = end
 
     def sendall(self, data: bytes) -> None:
         self._sock.sendall(data)
@@ -215,15 +225,16 @@ def _talk(
     target: _Target,
     request: FetchRequest,
     sock: socket.socket,
-    timeout: tuple[float, float],
+    wait: float,
+    end: float,
 ) -> bytes:
     """Ask over a connection to the right address; the name is greeted and checked."""
     try:
         if target.scheme == "https":
             bundle = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
             sock = _tls(bundle).wrap_socket(sock, server_hostname=target.host)
-        connection = HTTPConnection(target.host, target.port, timeout=timeout[1])
-        connection.sock = _Wire(sock, timeout[1])
+        connection = HTTPConnection(target.host, target.port, timeout=wait)
+        connection.sock = _Wire(sock, wait, end)
         connection.request("GET", target.path, headers=_headers(target, request))
         with connection.getresponse() as response:
             _check_answer(target, response)

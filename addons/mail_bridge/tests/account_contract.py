@@ -5,6 +5,7 @@
 from importlib import import_module
 
 from odoo.exceptions import ValidationError
+from odoo.tests import Form, new_test_user
 
 from odoo.addons.mail_bridge_guard.answers import TRY_AGAIN_STATUS
 
@@ -25,6 +26,31 @@ class AccountContract:
         return self.env["mail.bridge.account"].create(
             {"name": "Account", "code": self.code, **values}
         )
+
+    def head(self):
+        """Return an administrator of Mail Bridge who may not change settings."""
+        groups = "mail_bridge.group_administrator"
+        return new_test_user(self.env, f"{self.code}-head", groups=groups)
+
+    def test_an_account_made_by_new_has_the_provider_s_logo_and_addon(self):
+        row = self.env.ref(f"mail_bridge.account_{self.code}")
+        with Form(self.env["mail.bridge.account"].with_user(self.head())) as form:
+            form.name = "A second one"
+            form.code = self.code
+        self.assertTrue(row.image_128)
+        self.assertEqual(form.record.image_128, row.image_128)
+        self.assertEqual(form.record.sudo().module_id, row.module_id)
+
+    def test_who_switches_it_on_is_responsible_where_nobody_is(self):
+        head = self.head()
+        for button in ("action_enable", "action_test_mode"):
+            account = self.make(user_id=False, **self.credentials)
+            getattr(account.with_user(head), button)()
+            self.assertEqual(account.user_id, head)
+        account = self.make(user_id=self.env.ref("base.user_admin").id)
+        account.write(self.credentials)
+        account.with_user(head).action_enable()
+        self.assertEqual(account.user_id, self.env.ref("base.user_admin"))
 
     def test_guard_and_adapter_agree_on_try_again(self):
         adapter = registry.get(self.code)
@@ -54,3 +80,16 @@ class UnsignedAccountContract(AccountContract):
             state="enabled", require_token=False, allowed_networks="192.0.2.0/24"
         )
         self.assertEqual(account.state, "enabled")
+
+    def test_the_form_lets_the_network_alone_authenticate(self):
+        account = self.make(state="enabled").with_user(self.head())
+        with Form(account) as form:
+            with self.assertRaises(AssertionError):  # read-only: nothing else proves
+                form.require_token = False
+            form.allowed_networks = "192.0.2.0/24"
+            form.require_token = False
+        self.assertFalse(account.require_token)
+        with Form(account) as form:
+            form.require_token = True
+            form.allowed_networks = False
+        self.assertTrue(account.require_token)

@@ -6,7 +6,7 @@ from odoo import fields
 from odoo.tests import tagged
 
 from ..const import BACKOFF_MINUTES, MAX_TRIES
-from ..exceptions import PermanentError, TemporaryError
+from ..exceptions import NotHereError, PermanentError, TemporaryError
 from ..models.mail_bridge_queue import Overtaken
 from ..providers.base import WebhookRequest, utcnow
 from .common import BridgeCase
@@ -94,35 +94,68 @@ class TestIntake(BridgeCase):
         with self.assertRaises(Overtaken):
             intake._hold(intake.id, 1)
 
-    def fail(self, intake, error, attempt=1):
+    def give_up(self, intake, error, attempt=1):
         """Write a failed try down, without the commit that ends it."""
         intake._write_failure(intake, attempt, error)
 
     def test_failure_is_retried_with_its_reason(self):
         intake = self.claimed()
-        self.fail(intake, ValueError("odd"))
+        self.give_up(intake, ValueError("odd"))
         self.assertEqual((intake.state, intake.error), ("failed", "ValueError: odd"))
 
     def test_hint_of_the_peer_moves_the_next_try(self):
         intake = self.claimed()
-        self.fail(intake, TemporaryError("busy", retry_after=3600))
+        self.give_up(intake, TemporaryError("busy", retry_after=3600))
         wait = intake.next_attempt - fields.Datetime.now()
         self.assertGreater(wait, timedelta(minutes=59))
 
+    def test_host_that_cannot_do_the_work_uses_up_no_try(self):
+        intake = self.claimed(MAX_TRIES)
+        self.give_up(intake, NotHereError("no key ring"), MAX_TRIES)
+        self.assertEqual((intake.state, intake.attempts), ("failed", MAX_TRIES - 1))
+        self.assertFalse(self.account.activity_ids)
+
+    def test_host_without_the_key_ring_leaves_the_post_to_others(self):
+        intake = self.make_intake()
+        with self.assertRaises(NotHereError):
+            intake._account_facts()  # the account has no provider at all
+
+    def test_row_of_another_lane_is_left_to_its_own_drains(self):
+        intake = self.claimed()
+        intake._move("network", 1)
+        self.assertEqual((intake.lane, intake.attempts), ("network", 0))
+        self.assertLessEqual(intake.next_attempt, fields.Datetime.now())
+        main, network = (intake._drain_crons(lane) for lane in ("main", "network"))
+        self.assertEqual((len(main), len(network)), (2, 1))
+        self.assertFalse(set(main) & set(network))
+
+    def test_who_is_told_by_mail_is_told_by_the_mail_queue(self):
+        self.account.user_id = self.admin
+        self.admin.notification_type = "email"
+        queue = self.env.ref("mail.ir_cron_mail_scheduler_action")
+        calls = [("cron_id", "=", queue.id)]
+        self.env["ir.cron.trigger"].search(calls).unlink()
+        self.give_up(self.claimed(), PermanentError("never"))
+        told = [("recipient_ids", "in", self.admin.partner_id.ids)]
+        self.assertEqual(
+            self.env["mail.mail"].search(told).mapped("state"), ["outgoing"]
+        )
+        self.assertTrue(self.env["ir.cron.trigger"].search_count(calls))
+
     def test_permanent_failure_is_dead_at_once_and_somebody_is_told(self):
         intake = self.claimed()
-        self.fail(intake, PermanentError("never"))
+        self.give_up(intake, PermanentError("never"))
         self.assertEqual(intake.state, "dead")
         self.assertEqual(len(self.account.activity_ids), 1)
 
     def test_last_try_is_the_twelfth(self):
         intake = self.claimed(MAX_TRIES)
-        self.fail(intake, ValueError("odd"), MAX_TRIES)
+        self.give_up(intake, ValueError("odd"), MAX_TRIES)
         self.assertEqual((MAX_TRIES, intake.state), (12, "dead"))
 
     def test_dead_letter_can_be_tried_again(self):
         intake = self.claimed()
-        self.fail(intake, PermanentError("never"))
+        self.give_up(intake, PermanentError("never"))
         intake.action_retry()
         self.assertEqual((intake.state, intake.attempts), ("pending", 0))
         self.assertLessEqual(intake.next_attempt, fields.Datetime.now())

@@ -3,6 +3,7 @@
 from odoo.tests import tagged
 
 from ..providers.base import InboundMail
+from ..providers.evidence import with_server_results
 from .common import DOMAIN, BridgeCase
 
 
@@ -129,6 +130,23 @@ class TestRouting(BridgeCase):
         self.assertEqual(second.state, "routed")
         self.assertEqual((second.res_model, second.res_id), (message._name, message.id))
 
+    def test_mail_without_a_route_stands_in_the_inbox_once(self):
+        mime = self.make_mail(To="x@elsewhere.example")
+        first = self.deliver(mime, ["x@elsewhere.example"])
+        second = self.deliver(mime, ["X@elsewhere.example"])
+        other = self.deliver(mime, ["y@elsewhere.example"])
+        self.assertEqual(first.state, "unrouted")
+        self.assertEqual((second.state, second.reason), ("repeated", False))
+        self.assertEqual((second.res_model, second.res_id), (first._name, first.id))
+        self.assertEqual(other.state, "unrouted")
+        self.assertEqual(len(self.posts(first)), 1)
+
+    def test_other_mail_with_the_same_message_id_is_kept_too(self):
+        same = {"To": "x@elsewhere.example", "Message_ID": "<same@outside.example>"}
+        first = self.deliver(self.make_mail("One", **same), ["x@elsewhere.example"])
+        second = self.deliver(self.make_mail("Two", **same), ["x@elsewhere.example"])
+        self.assertEqual((first.state, second.state), ("unrouted", "unrouted"))
+
     def test_other_domains_are_rejected_and_kept(self):
         self.account.accepted_domains = f"{DOMAIN}, second.example"
         ours = self.deliver(recipients=[f"desk-a@{DOMAIN}"])
@@ -214,8 +232,7 @@ class TestRouting(BridgeCase):
         mime += self.make_mail(References=parent.message_id)
         mail = InboundMail(mime, envelope_recipients=(f"catchall@{DOMAIN}",))
         for trusted, state in (("", "quarantined"), ("mx.own.example", "routed")):
-            self.account.trusted_authserv_id = trusted
             intake = self.make_intake()
-            intake._deliver(intake._with_server_results([mail]))
+            intake._deliver([with_server_results(mail, trusted)])
             self.assertEqual(intake.message_ids.state, state, trusted)
             self.assertEqual(intake.state, "done")

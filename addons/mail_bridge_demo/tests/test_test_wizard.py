@@ -57,6 +57,27 @@ class TestTestWizard(SimulatorMixin, TransactionCase):
         wizard = self.wizard.create({"account_id": self.account.id})
         self.assertEqual(wizard.email_to, "mail-bridge-test@elsewhere.example")
 
+    def test_a_test_mail_proves_nothing_of_the_provider(self):
+        first, found = "delivered a first mail", "found its record"
+
+        def ticked():
+            self.account.invalidate_recordset(["checklist"])
+            done = self.labels(self.account.checklist, "done")
+            return [any(step in label for label in done) for step in (first, found)]
+
+        sample = self.account._adapter().compose_post(
+            self.wizard._mime(),
+            "ada@outside.example",
+            self.wizard.email_to,
+            self.account._facts(),
+        )
+        self.assertEqual(self.receive(self.account, sample).state, "routed")
+        self.assertEqual(ticked(), [False, False])
+        self.simulate(self.account, "unrouted")
+        self.assertEqual(ticked(), [True, False])
+        self.simulate(self.account, "plain")
+        self.assertEqual(ticked(), [True, True])
+
     def test_nobody_answers(self):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))

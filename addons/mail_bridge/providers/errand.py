@@ -1,0 +1,78 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What has to be got from the network before a post can be processed.
+
+An errand knows no ORM and no database, so many run at once in threads while no
+transaction is open.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+from ..exceptions import PermanentError, TemporaryError
+from .authentication import check_dkim
+from .base import AuthenticationVerdicts, FetchRequest
+from .http import TOTAL_TIMEOUT, fetch
+
+#: Name of the verdicts among what was got; no adapter may fetch under it.
+VERDICTS = "dkim-verdicts"
+#: Seconds that the first try of a post waits for a peer; each later one so much longer.
+PATIENCE = 15.0
+#: Tries of a post after which a name server that says nothing has said no.
+DKIM_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What one post lacks: content behind URLs, and DNS's word on its mails.
+
+    :param attempt: the number of this try of the post, from 1.
+    """
+
+    attempt: int
+    requests: Sequence[FetchRequest] = ()
+    mails: Sequence[bytes] = field(default=(), repr=False)
+
+    def run(self) -> tuple[dict[str, bytes], TemporaryError | None]:
+        """Return what was got by name, and what keeps the post waiting, if anything.
+
+        What could not be had and may be done without is got as no bytes, so that
+        nobody asks again.
+        """
+        got: dict[str, bytes] = {}
+        try:
+            for request in self.requests:
+                got[request.name] = self._fetch(request)
+            if self.mails:
+                got[VERDICTS] = self._judge()
+        except TemporaryError as error:
+            return got, error
+        return got, None
+
+    def _fetch(self, request: FetchRequest) -> bytes:
+        try:
+            return fetch(request, total=min(PATIENCE * self.attempt, TOTAL_TIMEOUT))
+        except PermanentError:
+            return b""
+        except TemporaryError:
+            if self.attempt < request.tries:
+                raise
+            return b""
+
+    def _judge(self) -> bytes:
+        verdicts = [check_dkim(mime) for mime in self.mails]
+        unknown = any(item.dkim == "temperror" for item in verdicts)
+        if unknown and self.attempt < DKIM_TRIES:
+            raise TemporaryError("DNS does not answer for a DKIM key")
+        return json.dumps([asdict(item) for item in verdicts]).encode()
+
+
+def read_verdicts(stored: bytes) -> list[AuthenticationVerdicts]:
+    """Return the verdicts of an errand, one for each mail it was given."""
+    return [
+        AuthenticationVerdicts(**{**item, "dkim_domains": tuple(item["dkim_domains"])})
+        for item in json.loads(stored)
+    ]

@@ -1,0 +1,100 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from datetime import timedelta
+
+from odoo import fields
+from odoo.exceptions import UserError
+from odoo.tests import TransactionCase, tagged
+
+from odoo.addons.mail_bridge.exceptions import PermanentError
+
+from .common import SimulatorMixin
+
+
+@tagged("post_install", "-at_install")
+class TestDecisions(SimulatorMixin, TransactionCase):
+    """Mail that waits for a person, and what the person's decision does."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.account = cls.make_simulator()
+        cls.first = cls.simulate(cls.account, "plain")
+        cls.thread = cls.first._record()
+
+    def posts(self):
+        return self.thread.message_ids.filtered(lambda m: m.message_type == "email")
+
+    def test_quarantine_says_where_the_mail_was_meant_for(self):
+        forged = self.simulate(self.account, "forged")
+        self.assertEqual(forged.state, "quarantined")
+        self.assertEqual(forged._record(), self.thread)
+
+    def test_released_from_quarantine_it_stands_in_the_record(self):
+        forged = self.simulate(self.account, "forged")
+        forged.action_release()
+        self.assertEqual((forged.state, forged.trust), ("routed", "released"))
+        self.assertEqual(len(self.posts()), 2)
+
+    def test_forgery_held_by_the_test_mode_is_still_a_forgery(self):
+        self.account.state = "test"
+        forged = self.simulate(self.account, "forged")
+        self.assertEqual(
+            (forged.state, forged.reason, forged.trust),
+            ("held", "test_mode", "unverified"),
+        )
+        forged.action_release()
+        self.assertEqual(forged.state, "quarantined")
+        self.assertEqual(len(self.posts()), 1)
+
+    def test_honest_mail_held_by_the_test_mode_is_let_in(self):
+        self.account.state = "test"
+        held = self.simulate(self.account, "plain")
+        held.action_release()
+        self.assertEqual((held.state, held.trust), ("routed", "verified"))
+
+    def test_processing_again_obeys_the_account(self):
+        self.account.accepted_domains = "nowhere.example"
+        foreign = self.simulate(self.account, "plain")
+        self.assertEqual((foreign.state, foreign.reason), ("rejected", "not_ours"))
+        foreign.action_process_again()
+        self.assertEqual((foreign.state, foreign.reason), ("rejected", "not_ours"))
+        self.account.accepted_domains = False
+        foreign.action_process_again()
+        self.assertEqual(foreign.state, "routed")
+
+    def test_processing_again_leaves_the_test_mode_on(self):
+        self.account.state = "test"
+        held = self.simulate(self.account, "plain")
+        held.action_process_again()
+        self.assertEqual(held.state, "held")
+
+    def test_what_waits_for_a_person_outlives_the_retention_time(self):
+        waiting = self.simulate(self.account, "forged")
+        waiting += self.simulate(self.account, "unrouted")
+        self.account.state = "test"
+        waiting += self.simulate(self.account, "plain")
+        self.assertEqual(waiting.mapped("state"), ["quarantined", "unrouted", "held"])
+        everything = waiting.intake_id + self.first.intake_id
+        everything.done_at = fields.Datetime.now() - timedelta(days=31)
+        self.env.flush_all()
+        self.env["mail.bridge.intake"]._cron_retention()
+        self.assertFalse(any(waiting.intake_id.mapped("body_deleted")))
+        self.assertTrue(self.first.intake_id.body_deleted)
+        waiting[0].action_release()
+        self.assertEqual(waiting[0].state, "routed")
+        waiting[0].intake_id.done_at = fields.Datetime.now() - timedelta(days=31)
+        self.env.flush_all()
+        self.env["mail.bridge.intake"]._cron_retention()
+        self.assertTrue(waiting[0].intake_id.body_deleted)
+
+    def test_without_its_original_a_mail_says_so(self):
+        message = self.simulate(self.account, "unrouted")
+        self.env.cr.execute(
+            "DELETE FROM mail_bridge_intake_body WHERE intake_id = %s",
+            (message.intake_id.id,),
+        )
+        with self.assertRaises(PermanentError):
+            message._mail()
+        with self.assertRaisesRegex(UserError, "retention"):
+            message.action_process_again()
