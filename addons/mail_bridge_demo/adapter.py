@@ -16,9 +16,8 @@ from typing import Any
 from odoo.addons.mail_bridge.exceptions import PayloadError, SignatureError
 from odoo.addons.mail_bridge.providers import envelope, signing
 from odoo.addons.mail_bridge.providers.base import (
+    PLAIN_ANSWERS,
     AccountFacts,
-    Answer,
-    Answers,
     AuthenticationVerdicts,
     InboundMail,
     ProviderAdapter,
@@ -42,11 +41,7 @@ class DemoAdapter(ProviderAdapter):
     label = "Simulator"
     docs_url = const.DOCS_URL
     reviewed_on = const.REVIEWED_ON
-    answers = Answers(
-        stored=Answer(200, b"OK"),
-        rejected=Answer(403, b"rejected"),
-        try_again=Answer(503, b"try again", headers=(("Retry-After", "60"),)),
-    )
+    answers = PLAIN_ANSWERS
     signing_secrets = (const.SIGNING_KEY,)
     retry_horizon = const.RETRY_HORIZON
     names_account = True
@@ -103,7 +98,7 @@ class DemoAdapter(ProviderAdapter):
 
     def reduce(self, request: WebhookRequest) -> bytes:
         """Keep the JSON with its long strings cut."""
-        return reduce_json(request.body, const.REDUCED_STRING, const.REDUCED_TOTAL)
+        return reduce_json(request.body)
 
     def compose_post(
         self,

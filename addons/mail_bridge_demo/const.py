@@ -15,8 +15,3 @@ SIGNING_KEY = "signing_key"
 POST_ID = "X-Simulator-Id"
 TIMESTAMP = "X-Simulator-Timestamp"
 SIGNATURE = "X-Simulator-Signature"
-
-#: Bytes of one string that survive in a post that is too large (a multiple of four,
-#: so that base64 stays readable), and of all together.
-REDUCED_STRING = 64 * 1024
-REDUCED_TOTAL = 1024 * 1024

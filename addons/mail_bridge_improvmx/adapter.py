@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import email.utils
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -26,13 +25,11 @@ from odoo.addons.mail_bridge.providers.base import (
 )
 from odoo.addons.mail_bridge.providers.headers import one_line
 from odoo.addons.mail_bridge.providers.mime import Attachment, build_mime, split_mime
+from odoo.addons.mail_bridge.providers.original import ORIGINAL, original_at
 from odoo.addons.mail_bridge.providers.payload import content_digest, reduce_json
 
 from . import const
 from .post import ImprovmxPost
-
-#: Name of the original among the fetched results.
-FETCHED = "original"
 
 
 def _answer(status: int, message: str, **more: str) -> Answer:
@@ -76,23 +73,16 @@ class ImprovmxAdapter(ProviderAdapter):
     def missing(
         self, request: WebhookRequest, account: AccountFacts
     ) -> list[FetchRequest]:
-        """Return the original; the parts serve where it can't be had."""
+        """Return the original, where ``raw_url`` is one of ImprovMX's addresses.
+
+        The key goes nowhere else. The parts serve where the original can't be had.
+        """
         api_key = account.secret(const.API_KEY)
-        url = ImprovmxPost(request.json).text("raw_url").strip()
-        if not url or not api_key:
+        if not api_key:
             return []
-        found = re.fullmatch(const.RAW_URL, url, re.ASCII)
-        if not found:
-            raise PayloadError("raw_url does not point to ImprovMX")
-        return [
-            FetchRequest(
-                name=FETCHED,
-                url=url,
-                hosts=(found["host"],),
-                required=False,
-                auth=("api", api_key),
-            )
-        ]
+        url = ImprovmxPost(request.json).raw_url
+        found = original_at(url, const.RAW_URL, api_key)
+        return [found] if found else []
 
     def parse(
         self,
@@ -102,11 +92,11 @@ class ImprovmxAdapter(ProviderAdapter):
     ) -> Iterable[InboundMail]:
         """Return the one mail of a post."""
         post = ImprovmxPost(request.json)
-        original = fetched.get(FETCHED, b"")
+        original = fetched.get(ORIGINAL, b"")
         if original.strip():
             mime, truncated = original, False
         else:
-            if self.missing(request, account):
+            if post.raw_url and account.secret(const.API_KEY):
                 post.notes.append(const.NOT_FETCHED)
             truncated = request.truncated
             mime = build_mime(post.parts(truncated), request.received_at)
@@ -125,7 +115,7 @@ class ImprovmxAdapter(ProviderAdapter):
 
     def reduce(self, request: WebhookRequest) -> bytes:
         """Keep the JSON with its long strings cut."""
-        return reduce_json(request.body, const.REDUCED_STRING, const.REDUCED_TOTAL)
+        return reduce_json(request.body)
 
     def stored_answer(self, reference: str) -> Answer:
         """Return what ImprovMX's other receivers answer, with our reference."""

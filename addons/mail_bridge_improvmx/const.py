@@ -26,10 +26,6 @@ ONLY_TOPMOST = frozenset({"authentication-results"})
 #: Keys that may differ where the same mail is posted again.
 VOLATILE = frozenset({"raw_url"})
 
-#: Bytes of one string that survive in a mail that is too large, and of all together.
-REDUCED_STRING = 64 * 1024
-REDUCED_TOTAL = 1024 * 1024
-
 NOT_FETCHED = (
     "The original could not be fetched from ImprovMX. The mail was rebuilt from its "
     "parts."
@@ -40,4 +36,3 @@ DAMAGED = (
 )
 NOT_BASE64 = "The content of {name} is no base64. It was kept as it came."
 """Both take the file's name."""
-DROPPED = "{count} attachments were too large to keep."

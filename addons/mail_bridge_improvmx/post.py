@@ -13,8 +13,14 @@ from typing import Any
 
 from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers import envelope
-from odoo.addons.mail_bridge.providers.headers import clean_text, safe_filename
+from odoo.addons.mail_bridge.providers.headers import (
+    Pairs,
+    clean_text,
+    completed,
+    safe_filename,
+)
 from odoo.addons.mail_bridge.providers.mime import (
+    DROPPED,
     ORIGINAL_PREFIX,
     Attachment,
     MailParts,
@@ -32,7 +38,7 @@ class ImprovmxPost:
         self.notes: list[str] = []
         if not any(key in data for key in ("headers", "from", "to", "text", "html")):
             raise PayloadError("the JSON is no mail of ImprovMX")
-        self.headers = list(self._headers())
+        self.headers = tuple(self._headers())
 
     def text(self, key: str) -> str:
         """Return a text that may be missing or null."""
@@ -40,6 +46,11 @@ class ImprovmxPost:
         if value is not None and not isinstance(value, str):
             raise PayloadError(f"{key} is no text")
         return value or ""
+
+    @property
+    def raw_url(self) -> str:
+        """Where ImprovMX says that the original is, ``""`` where it does not."""
+        return self.text("raw_url").strip()
 
     def sender(self) -> str | None:
         """Return the MAIL FROM, ``None`` where the post does not tell."""
@@ -62,12 +73,12 @@ class ImprovmxPost:
         attachments = self._files("attachments")
         if truncated and (inlines or attachments):
             dropped = len(inlines) + len(attachments)
-            self.notes.append(const.DROPPED.format(count=dropped))
+            self.notes.append(DROPPED.format(count=dropped))
             inlines = attachments = []
         files = [self._attachment(item, True) for item in inlines]
         files += [self._attachment(item, False) for item in attachments]
         return MailParts(
-            headers=tuple(self._all_headers()),
+            headers=self._all_headers(),
             text=self.text("text") or None,
             html=self.text("html") or None,
             attachments=tuple(files),
@@ -89,14 +100,12 @@ class ImprovmxPost:
     def _first_header(self, name: str) -> str | None:
         return next((v for k, v in self.headers if k.lower() == name), None)
 
-    def _all_headers(self) -> Iterator[tuple[str, str]]:
-        """Yield the headers, and those that only stand in fields of their own."""
-        yield from self.headers
-        present = {name.lower() for name, value in self.headers if value.strip()}
+    def _all_headers(self) -> Pairs:
+        """Return the headers, and those that only stand in fields of their own."""
         message_id = self.text("message-id").strip()
         if message_id and not message_id.startswith("<"):
             message_id = f"<{message_id}>"
-        spare = [
+        spare = (
             ("From", self._addresses("from")),
             ("To", self._addresses("to")),
             ("Cc", self._addresses("cc")),
@@ -104,10 +113,8 @@ class ImprovmxPost:
             ("Subject", self.text("subject")),
             ("Date", self.text("date")),
             ("Message-ID", message_id),
-        ]
-        for name, value in spare:
-            if value and name.lower() not in present:
-                yield name, value
+        )
+        return completed(self.headers, spare)
 
     def _addresses(self, key: str) -> str:
         value = self.data.get(key)

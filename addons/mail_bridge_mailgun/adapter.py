@@ -7,8 +7,9 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import product
 
 from odoo.addons.mail_bridge.exceptions import PayloadError, SignatureError
 from odoo.addons.mail_bridge.providers import signing
@@ -24,13 +25,14 @@ from odoo.addons.mail_bridge.providers.base import (
 )
 from odoo.addons.mail_bridge.providers.forms import UploadFile, encode_form, reduce_form
 from odoo.addons.mail_bridge.providers.mime import MailParts, split_mime
+from odoo.addons.mail_bridge.providers.original import ORIGINAL, original_at
 from odoo.addons.mail_bridge.providers.payload import content_digest, read_object
 
 from . import const
 from .post import MailgunPost
 
-#: Name of the stored original among the fetched results.
-FETCHED = "message"
+#: Timestamp, token and signature.
+Proof = tuple[bytes, ...]
 
 
 class MailgunAdapter(ProviderAdapter):
@@ -48,28 +50,38 @@ class MailgunAdapter(ProviderAdapter):
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """Check the HMAC-SHA256 over timestamp and token (the body is not covered)."""
-        try:
-            timestamp, token, signature = _proof(request)
-        except PayloadError as error:
-            raise SignatureError(str(error)) from None
-        seconds = signing.parse_timestamp(timestamp.decode("latin-1"))
         keys = account.secrets.get(const.SIGNING_KEY)
+        proven, failure = False, SignatureError("there is no proof")
+        for proof in _proofs(request):
+            try:
+                self._check(proof, keys, request.received_at)
+                proven = True
+            except SignatureError as error:
+                failure = error
+        if not proven:
+            raise failure
+
+    def _check(
+        self, proof: Proof, keys: Sequence[str] | None, received_at: datetime
+    ) -> None:
+        timestamp, token, signature = proof
+        seconds = signing.parse_timestamp(timestamp.decode("latin-1"))
         signing.require_hex_hmac(keys, timestamp + token, signature)
-        signing.require_fresh(seconds, request.received_at, self.retry_horizon)
+        signing.require_fresh(seconds, received_at, self.retry_horizon)
 
     def dedupe_key(self, request: WebhookRequest) -> str:
-        """Return Mailgun's one-time token."""
-        token = _proof(request)[1]
-        if re.fullmatch(const.TOKEN, token):
-            return token.decode("ascii")
-        return "sha256:" + digest(token)
+        """Return Mailgun's one-time token; all of them where it is in doubt."""
+        tokens = sorted({token for _timestamp, token, _signature in _proofs(request)})
+        if len(tokens) == 1 and re.fullmatch(const.TOKEN, tokens[0]):
+            return tokens[0].decode("ascii")
+        return "sha256:" + digest(*tokens)
 
     def content_hash(self, request: WebhookRequest) -> str:
         """Hash all fields but the proof, whatever their order."""
         if _is_json(request):
             return content_digest(request.json, skip=frozenset({"signature"}))
-        parts = [part for part in request.form.parts if part.name not in const.PROOF]
-        return digest(*sorted(part.digest() for part in parts))
+        parts = request.form.parts
+        return digest(*sorted(p.digest() for p in parts if p.name not in const.SIGNED))
 
     def missing(
         self, request: WebhookRequest, account: AccountFacts
@@ -79,20 +91,16 @@ class MailgunAdapter(ProviderAdapter):
         Without an API key nothing can be fetched: the posted parts serve.
         """
         api_key = account.secret(const.API_KEY)
-        url = "" if _is_json(request) else MailgunPost(request).stored_url()
+        url = "" if _is_json(request) else MailgunPost(request).stored_url
         if not url or not api_key:
             return []
-        region = account.options.get("region")
-        host = _storage_host(url, region if isinstance(region, str) else "us")
-        return [
-            FetchRequest(
-                name=FETCHED,
-                url=url,
-                hosts=(host,),
-                auth=("api", api_key),
-                headers=(("Accept", "message/rfc2822"),),
-            )
-        ]
+        accept = ("Accept", "message/rfc2822")
+        found = original_at(
+            url, const.STORED_URL, api_key, tries=const.TRIES, headers=(accept,)
+        )
+        if not found:
+            raise PayloadError("message-url does not point to Mailgun's storage")
+        return [found]
 
     def parse(
         self,
@@ -103,27 +111,21 @@ class MailgunAdapter(ProviderAdapter):
         """Return the one mail of a post, as raw as it came."""
         if _is_json(request):
             raise PayloadError(const.WRONG_ADDRESS)
-        post = MailgunPost(request)
-        trusted = bool(account.options.get("trust_verdicts"))
-        if FETCHED in fetched:
-            mime, notes = _stored_mime(fetched[FETCHED])
-            return [post.original(mime, trusted, notes)]
+        post = MailgunPost(request, bool(account.options.get("trust_verdicts")))
+        if stored := _stored_mime(fetched.get(ORIGINAL, b"")):
+            return [post.original(*stored)]
         raw = post.raw_mime()
         if raw is not None:
-            return [post.original(raw, trusted, cut=request.truncated)]
-        return [post.rebuilt(trusted)]
+            return [post.original(raw, cut=request.truncated)]
+        has_key = account.secret(const.API_KEY)
+        return [post.rebuilt(const.NOT_FETCHED if has_key else const.NO_API_KEY)]
 
     def reduce(self, request: WebhookRequest) -> bytes:
         """Keep the form without its files and with long fields shortened."""
         if _is_json(request):
             return bytes(request.body[:])  # verified, so it is small
-        return reduce_form(
-            request.header("Content-Type"),
-            request.form,
-            const.REDUCED_KEEP,
-            const.REDUCED_FIELD,
-            const.REDUCED_TOTAL,
-        )
+        content_type = request.header("Content-Type")
+        return reduce_form(content_type, request.form, const.REDUCED_KEEP)
 
     def compose_post(
         self,
@@ -160,45 +162,47 @@ def _is_json(request: WebhookRequest) -> bool:
     return request.content_type == "application/json"
 
 
-def _proof(request: WebhookRequest) -> tuple[bytes, ...]:
-    """Return timestamp, token and signature, each of which was posted exactly once.
+def _proofs(request: WebhookRequest) -> list[Proof]:
+    """Return each timestamp, token and signature that may belong together.
 
-    :raises PayloadError: one is missing, repeated or no text.
+    A header of the mail that is called like one of them is posted beside it, and only
+    the key tells which one is Mailgun's.
+
+    :raises SignatureError: one is missing, too long, or stands there too often.
     """
-    if not _is_json(request):
-        return tuple(map(request.form.single, const.PROOF))
+    try:
+        if _is_json(request):
+            return [_signature_block(request)]
+        named = [request.form.named(name) for name in const.PROOF]
+    except PayloadError as error:
+        raise SignatureError(str(error)) from None
+    if not all(0 < len(parts) <= const.MAX_PROOFS for parts in named):
+        raise SignatureError("the proof is missing, or stands there too often")
+    if any(part.size > const.MAX_PROOF for parts in named for part in parts):
+        raise SignatureError("the proof is too long")
+    return list(product(*([part.content for part in parts] for parts in named)))
+
+
+def _signature_block(request: WebhookRequest) -> Proof:
+    """Return the proof of an event webhook."""
     if len(request.body) > const.MAX_EVENT:
         raise PayloadError("no mail comes as JSON")
     block = request.json.get("signature")
-    values = (
-        [block.get(name) for name in const.PROOF] if isinstance(block, dict) else []
-    )
+    names = const.PROOF if isinstance(block, dict) else ()
+    values = [block.get(name) for name in names]
     if list(map(type, values)) != [str, str, str]:
         raise PayloadError("the signature block is malformed")
     return tuple(value.encode("utf-8", "surrogatepass") for value in values)
 
 
-def _storage_host(url: str, region: str) -> str:
-    """Return the host of a stored mail.
-
-    The API key goes there, so the whole URL must be what Mailgun writes.
-
-    :raises PayloadError: it is not.
-    """
-    hosts = const.STORAGE_HOSTS.get(region, const.STORAGE_HOSTS["us"])
-    found = re.fullmatch(
-        rf"https://(?P<host>{hosts}){const.STORED_PATH}", url, re.ASCII
-    )
-    if not found:
-        raise PayloadError("message-url does not point to Mailgun's storage")
-    return found["host"]
-
-
-def _stored_mime(answer: bytes) -> tuple[bytes, tuple[str, ...]]:
+def _stored_mime(answer: bytes) -> tuple[bytes, tuple[str, ...]] | None:
     """Return the mail in the answer of the Messages API, and what is doubtful of it."""
-    mime = read_object(answer).get("body-mime")
-    if not isinstance(mime, str):
-        raise PayloadError("the stored mail has no body-mime")
+    try:
+        mime = read_object(answer).get("body-mime")
+    except PayloadError:
+        return None
+    if not isinstance(mime, str) or not mime.strip():
+        return None
     damaged = "\ufffd" in mime or re.search("[\ud800-\udfff]", mime)
     data = mime.encode("utf-8", "surrogatepass")
     return data, (const.REENCODED,) if damaged else ()

@@ -22,12 +22,20 @@ API_KEY = "api_key"
 
 #: The proof; it differs where the same mail is posted again, so it is no content.
 PROOF = ("timestamp", "token", "signature")
+#: A sub-account's posts are signed by the account above it too.
+SIGNED = (*PROOF, "parent-signature")
+#: How often each may stand in a post (a header of the mail may be called like it), and
+#: the most bytes of one: nobody has proved anything yet.
+MAX_PROOFS = 2
+MAX_PROOF = 16 * 1024
 #: A genuine token is 50 hexadecimal digits.
 TOKEN = rb"[A-Za-z0-9_-]{16,100}"
 
 #: Fields of Mailgun's own. Headers of the mail are posted beside them under their own
 #: names, so a sender can write a header that is called like one of these.
 ATTACHMENT = r"attachment-(\d{1,4})"
+#: A post about a mail has one of these.
+MAIL = ("body-plain", "body-mime", "message-headers", "message-url")
 #: Sorts behind every number of an attachment.
 LAST = 10_000
 #: In a post without ``message-headers``: fields that are headers of the mail.
@@ -48,27 +56,29 @@ WRONG_ADDRESS = (
     "This is one of Mailgun's event webhooks. Enter this address in a receiving route, "
     "not among the webhooks."
 )
-NOT_FETCHED = (
+NO_API_KEY = (
     "Mailgun stored this mail, but the account has no API key to fetch it with. "
     "Attachments are missing."
 )
+NOT_FETCHED = (
+    "Mailgun stored this mail, but it could not be fetched: the API key is wrong, or "
+    "the three days that Mailgun keeps a mail were over. Attachments are missing."
+)
 REENCODED = "Mailgun handed the stored mail over as text; other bytes may be damaged."
 
-#: Hosts that hold stored mail, by the account's region.
-STORAGE_HOSTS = {
-    "us": r"(api|(storage|sw|se|storage-us-[a-z]+\d{1,2})(\.api)?)\.mailgun\.(net|org)",
-    "eu": r"((api|storage)\.eu|storage-europe-[a-z]+\d{1,2}\.api)\.mailgun\.(net|org)",
-}
-STORED_PATH = (
+#: Where stored mail lies: in the US, in the EU. The API key goes there, so this is the
+#: whole URL and all its hosts are Mailgun's own.
+STORED_URL = (
+    r"https://(?P<host>((api|(storage|sw|se|storage-us-[a-z]+\d{1,2})(\.api)?)"
+    r"|((api|storage)\.eu|storage-europe-[a-z]+\d{1,2}\.api))\.mailgun\.(net|org))"
     r"/v\d/domains/([A-Za-z0-9_-]{1,63}\.){0,9}[A-Za-z0-9_-]{1,63}"
     r"/messages/[A-Za-z0-9_=-]{1,512}"
 )
+#: Tries within about two hours; without the original all attachments are missing.
+TRIES = 8
 
 #: An event webhook (JSON) is a few kilobytes; a larger one is not read at all.
 MAX_EVENT = 1024 * 1024
 
-#: Bytes of one field that survive in a mail that is too large, and of all together.
-REDUCED_FIELD = 64 * 1024
-REDUCED_TOTAL = 1024 * 1024
-#: What must survive in it, or nobody could tell whose mail it was.
+#: What must survive in a mail that is too large, or nobody could tell whose it was.
 REDUCED_KEEP = (*PROOF, "recipient", "sender", "message-url", "message-headers")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 from odoo.addons.mail_bridge.exceptions import PayloadError
@@ -15,54 +16,44 @@ from odoo.addons.mail_bridge.providers.base import (
     SpamVerdict,
     WebhookRequest,
 )
-from odoo.addons.mail_bridge.providers.forms import Form, FormPart
-from odoo.addons.mail_bridge.providers.headers import storable
-from odoo.addons.mail_bridge.providers.mime import Attachment, MailParts, build_mime
+from odoo.addons.mail_bridge.providers.forms import Form, FormPart, decode
+from odoo.addons.mail_bridge.providers.headers import Pairs, completed, storable
+from odoo.addons.mail_bridge.providers.mime import (
+    DROPPED,
+    Attachment,
+    MailParts,
+    build_mime,
+)
 from odoo.addons.mail_bridge.providers.payload import read_json, read_pairs
 
 from . import const
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 class MailgunPost:
     """A verified form, read.
 
     Mailgun posts the mail's own headers as fields beside its own fields, each under
-    its own name. :meth:`own` keeps a sender from shadowing Mailgun's fields by
-    headers of the same name.
+    its own name, so a sender can call one like a field of Mailgun's. ``own`` is the
+    form without them.
+
+    :param trusted: whether Mailgun's verdicts among the headers may be believed.
+    :raises PayloadError: the proof stands there twice. It was genuine, but a form that
+        somebody plays with is looked at by a person (facts/security.md §1.2).
     """
 
-    def __init__(self, request: WebhookRequest) -> None:
+    def __init__(self, request: WebhookRequest, trusted: bool = False) -> None:
         self.request = request
-        self.form = request.form
-        self.headers = _posted_headers(self.form)
-        self._header_names = {name for name, _value in self.headers or ()}
-        if "event" in self.form and not self._has_mail():
+        self.trusted = trusted
+        self.token = [request.form.single(name) for name in const.PROOF][1]
+        self.headers = _posted_headers(request.form)
+        self.own = _without_headers(request.form, self.headers or ())
+        if "event" in self.own and not any(name in self.own for name in const.MAIL):
             raise PayloadError(const.WRONG_ADDRESS)
 
-    def _has_mail(self) -> bool:
-        names = ("body-plain", "body-mime", "message-headers", "message-url")
-        return any(name in self.form for name in names)
-
-    def own(self, name: str) -> list[FormPart]:
-        """Return the parts of a name, without a header of the mail of that name."""
-        found = self.form.named(name)
-        return [] if name in self._header_names and len(found) == 1 else found
-
-    def own_text(self, name: str) -> str:
-        """Return one of Mailgun's fields that may be missing.
-
-        :raises PayloadError: it was posted more than once.
-        """
-        found = self.own(name)
-        if len(found) > 1:
-            raise PayloadError(f"the field {name!r} stands more than once in the form")
-        return found[0].text if found else ""
-
+    @property
     def stored_url(self) -> str:
-        """Return where Mailgun keeps the mail, ``""`` for ``forward()``."""
-        return self.own_text("message-url").strip()
+        """Where Mailgun keeps the mail, ``""`` for ``forward()``."""
+        return self._text("message-url").strip()
 
     def raw_mime(self) -> bytes | None:
         """Return the mail as it came, where the route's address asks for that.
@@ -70,12 +61,12 @@ class MailgunPost:
         ``body-plain`` stands in every other post. One with both has a mail header
         called body-mime.
         """
-        if "body-plain" in self.form or not self.own("body-mime"):
+        if "body-plain" in self.own or "body-mime" not in self.own:
             return None
-        return self.form.single("body-mime")
+        return self.own.single("body-mime")
 
     def original(
-        self, mime: bytes, trusted: bool, notes: tuple[str, ...] = (), cut: bool = False
+        self, mime: bytes, notes: tuple[str, ...] = (), cut: bool = False
     ) -> InboundMail:
         """Return the mail as the sender's server sent it.
 
@@ -84,82 +75,80 @@ class MailgunPost:
         """
         if not mime.strip():
             raise PayloadError("the mail is empty")
-        mail = self._mail(mime, trusted, notes, cut)
+        mail = self._mail(mime, notes, cut)
         return replace(mail, is_original=not notes and not cut)
 
-    def rebuilt(self, trusted: bool) -> InboundMail:
-        """Return the mail built from its parts."""
+    def rebuilt(self, not_stored: str) -> InboundMail:
+        """Return the mail built from its parts.
+
+        :param not_stored: why the original is not there, if Mailgun stored one.
+        """
         attachments, notes = self._attachments()
-        if self.stored_url() and not self.form.files:
-            notes += (const.NOT_FETCHED,)
+        if self.stored_url and not self.own.files:
+            notes += (not_stored,)
         parts = MailParts(
-            headers=tuple(self._all_headers()),
-            text=self._joined("body-plain"),
-            html=self._joined("body-html"),
+            headers=self._all_headers(),
+            text=self._text("body-plain") or None,
+            html=self._text("body-html") or None,
             attachments=attachments,
         )
         mime = build_mime(parts, self.request.received_at)
-        return self._mail(mime, trusted, notes, self.request.truncated)
+        return self._mail(mime, notes, self.request.truncated)
 
     def _mail(
-        self, mime: bytes, trusted: bool, notes: tuple[str, ...], truncated: bool
+        self, mime: bytes, notes: tuple[str, ...], truncated: bool
     ) -> InboundMail:
         sender = envelope.sender(self._only("sender"))
-        judged = (self.headers or ()) if trusted else ()
+        judged = (self.headers or ()) if self.trusted else ()
+        token = self.token.decode("utf-8", "replace")
         return InboundMail(
             mime=mime,
             envelope_sender=sender,
             envelope_recipients=envelope.recipients([self._only("recipient")]),
-            provider_reference=re.sub(r"[^!-~]", "?", self._only("token"))[:128],
+            provider_reference=re.sub(r"[^!-~]", "?", token)[:128],
             truncated=truncated,
             size=self.request.size if truncated else len(mime),
-            stripped_text=storable(self._joined("stripped-text") or ""),
+            stripped_text=storable(self._text("stripped-text")),
             spam=_spam(judged),
             verdicts=_verdicts(judged, sender),
             notes=notes,
         )
 
     def _only(self, name: str) -> str:
-        return self.form.single(name).decode("utf-8", "replace")
+        """Return a field that always stands there, and may not stand there twice."""
+        form = self.own if name in self.own else self.request.form
+        return form.single(name).decode("utf-8", "replace")
 
-    def _joined(self, name: str) -> str | None:
-        """Return the text of all own parts of a name, ``None`` if there are none."""
-        found = self.own(name)
-        return "\n".join(part.text for part in found) if found else None
+    def _text(self, name: str) -> str:
+        """Return all parts of a field that may be missing."""
+        return "\n".join(part.text for part in self.own.named(name))
 
-    def _all_headers(self) -> list[tuple[str, str]]:
+    def _all_headers(self) -> Pairs:
         """Return the mail's headers; a minimal post has only fields to make them of."""
-        spare = [
-            ("From", self._first("from") or self._only("sender")),
-            ("Subject", self._first("subject")),
-        ]
-        if self.headers is None:
-            headers = [
-                (part.name, part.text)
-                for part in self.form.parts
-                if part.filename is None and re.fullmatch(const.HEADER, part.name)
-            ]
-            spare.append(("To", self._only("recipient")))
-        else:
-            headers = list(self.headers)
-        present = {name.lower() for name, value in headers if value.strip()}
-        missing = [item for item in spare if item[1] and item[0].lower() not in present]
-        return headers + missing
-
-    def _first(self, name: str) -> str:
-        return self.form.first(name).decode("utf-8", "replace")
+        spare = (
+            ("From", decode(self.own.first("from")) or self._only("sender")),
+            ("Subject", decode(self.own.first("subject"))),
+        )
+        if self.headers is not None:
+            return completed(self.headers, spare)
+        posted = tuple(
+            (part.name, part.text)
+            for part in self.own.parts
+            if part.filename is None and re.fullmatch(const.HEADER, part.name)
+        )
+        return completed(posted, (*spare, ("To", self._only("recipient"))))
 
     def _attachments(self) -> tuple[tuple[Attachment, ...], tuple[str, ...]]:
         """Return the files in the order of the mail, and what is not as announced."""
-        files = sorted(filter(self._is_file, self.form.parts), key=_number)
+        files = sorted(filter(_is_file, self.own.parts), key=_number)
         notes = []
-        announced = self._announced()
-        if announced > len(files):
+        count = self._text("attachment-count")
+        if re.fullmatch(r"\d{1,5}", count, re.ASCII) and int(count) > len(files):
             notes.append(
-                f"Mailgun announced {announced} attachments, {len(files)} came."
+                f"Mailgun announced {int(count)} attachments, {len(files)} came."
             )
         if self.request.truncated and files:
-            return (), (*notes, f"{len(files)} attachments were too large to keep.")
+            return (), (*notes, DROPPED.format(count=len(files)))
         try:
             content_ids = self._content_ids()
         except PayloadError:
@@ -176,27 +165,41 @@ class MailgunPost:
         ]
         return tuple(attachments), tuple(notes)
 
-    def _is_file(self, part: FormPart) -> bool:
-        """Whether a part is an attachment; not every one has a file name."""
-        if part.filename is not None:
-            return True
-        is_numbered = re.fullmatch(const.ATTACHMENT, part.name, re.ASCII)
-        return bool(is_numbered) and part.name not in self._header_names
-
-    def _announced(self) -> int:
-        found = self.own("attachment-count")
-        text = found[0].text if found else ""
-        return int(text) if re.fullmatch(r"\d{1,5}", text, re.ASCII) else 0
-
     def _content_ids(self) -> dict[str, str]:
         """Return the Content-ID by field; Mailgun's map may repeat one, or be empty."""
-        text = self.own_text("content-id-map")
+        text = self._text("content-id-map")
         pairs = read_pairs(text) if text.strip() else []
         return {
             field: content_id.strip().strip("<>")
             for content_id, field in pairs
             if isinstance(field, str)
         }
+
+
+def _without_headers(form: Form, headers: Pairs) -> Form:
+    """Return the fields of a form that are not headers of the mail.
+
+    A header counts once for each time it stands in the mail, and by name and value:
+    a field of Mailgun's own has another value, or it makes no difference which goes.
+    """
+    names = {name for name, _value in headers}
+    left = Counter((name, " ".join(value.split())) for name, value in headers)
+    own = []
+    for part in form.parts:
+        is_header = False
+        if part.filename is None and part.name in names:
+            posted = (part.name, " ".join(part.text.split()))
+            is_header = left[posted] > 0
+            left[posted] -= 1
+        if not is_header:
+            own.append(part)
+    return Form(tuple(own))
+
+
+def _is_file(part: FormPart) -> bool:
+    """Whether a part is an attachment; not every one has a file name."""
+    is_numbered = re.fullmatch(const.ATTACHMENT, part.name, re.ASCII)
+    return part.filename is not None or bool(is_numbered)
 
 
 def _posted_headers(form: Form) -> Pairs | None:

@@ -45,6 +45,10 @@ MAX_HEADER = 16_384
 MAX_HEADERS = 4 * 1024 * 1024
 _NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _TOO_MANY = "the form has too many fields"
+#: Bytes of one field that survive in a post that is too large, and of all together. A
+#: multiple of four, so that base64 stays readable.
+REDUCED_FIELD = 64 * 1024
+REDUCED_TOTAL = 1024 * 1024
 #: Bytes cut out of the body at a time.
 _PIECE = 1 << 20
 #: An honest sender picks a boundary that its content does not contain even once.
@@ -234,8 +238,8 @@ def reduce_form(
     content_type: str,
     form: Form,
     keep: Collection[str],
-    field_limit: int,
-    total_limit: int,
+    field_limit: int = REDUCED_FIELD,
+    total_limit: int = REDUCED_TOTAL,
 ) -> bytes:
     """Return a small body that the same content type describes.
 

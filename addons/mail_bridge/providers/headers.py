@@ -16,6 +16,9 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote
 
+#: Names and values of headers, in their order.
+Pairs = tuple[tuple[str, str], ...]
+
 #: RFC 5322 §2.1.1, without the line break.
 _MAX_LINE = 998
 #: RFC 2047 §2: lines with encoded words.
@@ -67,6 +70,13 @@ def one_line(value: str) -> str:
     """Return a header value unfolded, without CR, LF, NUL and lone surrogates."""
     value = re.sub(r"\r?\n(?=[ \t])", "", storable(value))
     return re.sub(r"[\r\n]+", " ", value)
+
+
+def completed(headers: Pairs, spare: Pairs) -> Pairs:
+    """Return headers, and behind them what only ``spare`` has a value for."""
+    present = {name.lower() for name, value in headers if value.strip()}
+    missing = [(k, v) for k, v in spare if v and k.lower() not in present]
+    return (*headers, *missing)
 
 
 def header_line(name: str, value: str) -> bytes:

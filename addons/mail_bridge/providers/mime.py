@@ -41,6 +41,8 @@ ORIGINAL_PREFIX = "X-Mail-Bridge-Original-"
 _REBUILT = re.compile(
     r"mime-version|content-(type|transfer-encoding|disposition|id|length|md5)"
 )
+#: A note for a mail that was too large; takes their number.
+DROPPED = "{count} attachments were too large to keep."
 #: RFC 2606 reserves ``invalid``: nobody can receive mail there.
 STAND_IN_DOMAIN = "mail-bridge.invalid"
 _BINARY = "application/octet-stream"

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from ..exceptions import PayloadError
-from .forms import Buffer, trim_utf8
+from .forms import REDUCED_FIELD, REDUCED_TOTAL, Buffer, trim_utf8
 
 #: Objects and arrays inside one another.
 MAX_DEPTH = 50
@@ -63,7 +63,11 @@ def read_pairs(text: str) -> list[tuple[str, Any]]:
     return list(value)
 
 
-def reduce_json(body: Buffer, string_limit: int, total_limit: int) -> bytes:
+def reduce_json(
+    body: Buffer,
+    string_limit: int = REDUCED_FIELD,
+    total_limit: int = REDUCED_TOTAL,
+) -> bytes:
     """Return a JSON text with its long strings cut, without reading it whole.
 
     The more has been kept, the less is kept of each further string. Goes by what the

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers.base import AccountFacts, WebhookRequest
 from odoo.addons.mail_bridge.providers.mime import split_mime
 from odoo.addons.mail_bridge.tests_plain.contract import NOW
@@ -199,7 +198,6 @@ class TestOriginal:
         assert fetch.url == "https://api.improvmx.com/v3/raw/abc123?e=1"
         assert fetch.hosts == ("api.improvmx.com",)
         assert fetch.auth == ("api", "sk_4711")
-        assert not fetch.required
 
     def test_the_original_is_the_mail(self):
         mail = parse(sample("library"), WITH_KEY, {"original": self.MIME})
@@ -241,14 +239,18 @@ class TestOriginal:
             "https://api.improvmx.com\\.evil.example/x",
             "https://api.improvmx.com/x y",
             "https://a.b.improvmx.com/x",
+            "https://s3.amazonaws.com/improvmx/x",
+            "https://api.improvmx.com/größe",
             "//api.improvmx.com/x",
             "x",
         ],
     )
-    def test_no_other_place_gets_the_key(self, url):
-        request = request_of({**sample("library"), "raw_url": url})
-        with pytest.raises(PayloadError):
-            adapter.missing(request, WITH_KEY)
+    def test_no_other_place_gets_the_key_and_the_parts_serve(self, url):
+        data = {**sample("library"), "raw_url": url}
+        assert adapter.missing(request_of(data), WITH_KEY) == []
+        mail = parse(data, WITH_KEY)
+        assert split_mime(mail.mime).html == "<p>only html</p>"
+        assert any("could not be fetched" in note for note in mail.notes)
 
 
 class TestRepetition:

@@ -75,7 +75,7 @@ class TestImprovmx(AdapterContract):
         yield self.sent(changed(data, ("attachments", 0), "x"))
         yield self.sent(changed(data, ("attachments", 0, "content"), 5))
         yield self.sent(changed(data, ("return-path", "email"), "a@b\r\nBcc: c@d"))
-        yield self.sent({**data, "raw_url": "https://improvmx.com.evil.example/x"})
+        yield self.sent({**data, "raw_url": ["https://api.improvmx.com/x"]})
 
     def mutants(self, request):
         data = json.loads(request.body)

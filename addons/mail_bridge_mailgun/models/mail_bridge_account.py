@@ -1,8 +1,8 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from odoo import fields, models
+from odoo import api, fields, models
 
-from odoo.addons.mail_bridge.models.mail_bridge_secret import secret_field
+from odoo.addons.mail_bridge.models.mail_bridge_secret import ADMIN, secret_field
 
 
 class MailBridgeAccount(models.Model):
@@ -19,8 +19,12 @@ class MailBridgeAccount(models.Model):
         "Mailgun API Key",
         "Needed only for routes with store(): the mail is fetched with it.",
     )
-    mailgun_region = fields.Selection(
-        [("us", "US"), ("eu", "EU")], string="Region", default="us"
+    mailgun_mime_url = fields.Char(
+        string="Original Mails To",
+        compute="_compute_mailgun_mime_url",
+        groups=ADMIN,
+        help="The address for a route's forward(): Mailgun then posts each mail as it "
+        "was sent.",
     )
     mailgun_trust_verdicts = fields.Boolean(
         string="Believe Mailgun's Verdicts",
@@ -29,10 +33,13 @@ class MailBridgeAccount(models.Model):
         "itself. Otherwise a sender could write them.",
     )
 
+    @api.depends("code", "webhook_url")
+    def _compute_mailgun_mime_url(self):
+        for account in self:
+            url = account.code == "mailgun" and account.webhook_url
+            account.mailgun_mime_url = url and f"{url}/mime"
+
     def _adapter_options(self):
         options = super()._adapter_options()
-        options.update(
-            region=self.mailgun_region or "us",
-            trust_verdicts=self.mailgun_trust_verdicts,
-        )
+        options["trust_verdicts"] = self.mailgun_trust_verdicts
         return options

@@ -23,11 +23,10 @@ KEY = "key-3ax6xnjp29jd6fds4gc373sgvjxteol0"
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a697887"
 ACCOUNT = AccountFacts(
     secrets={"signing_key": (KEY,), "api_key": ("api-4711",)},
-    options={"region": "us", "trust_verdicts": False},
+    options={"trust_verdicts": False},
 )
 WITHOUT_API_KEY = replace(ACCOUNT, secrets={"signing_key": (KEY,)})
-TRUSTING = replace(ACCOUNT, options={"region": "us", "trust_verdicts": True})
-EUROPEAN = replace(ACCOUNT, options={"region": "eu"})
+TRUSTING = replace(ACCOUNT, options={"trust_verdicts": True})
 adapter = MailgunAdapter()
 
 
@@ -289,12 +288,86 @@ class TestShadows:
 
     @pytest.mark.parametrize("name", ["timestamp", "token", "signature"])
     @pytest.mark.parametrize("first", [True, False])
-    def test_a_second_proof_is_no_proof(self, name, first):
-        items = items_of("forward_plain")
-        shadow = Item(name, b"1795176000")
+    @pytest.mark.parametrize("value", [b"1795176000", b"x" * 50, b"\xff", b""])
+    def test_a_second_proof_is_genuine_and_a_dead_letter(self, name, first, value):
+        """A sender names a header ``token``: the post is kept for a person to see."""
+        items, shadow = items_of("forward_plain"), Item(name, value)
         request = request_of([shadow, *items] if first else [*items, shadow])
-        with pytest.raises(SignatureError):
-            adapter.verify(request, ACCOUNT)
+        again = request_of([*items, shadow] if first else [shadow, *items])
+        adapter.verify(request, ACCOUNT)
+        assert adapter.dedupe_key(request) == adapter.dedupe_key(again)
+        assert adapter.content_hash(request) == adapter.content_hash(again)
+        with pytest.raises(PayloadError):
+            adapter.missing(request, ACCOUNT)
+        with pytest.raises(PayloadError):
+            adapter.parse(request, {}, ACCOUNT)
+
+    def test_all_three_twice(self):
+        shadows = [Item(name, b"1795176000") for name in proof()]
+        adapter.verify(request_of([*shadows, *items_of("forward_plain")]), ACCOUNT)
+
+    def test_two_proofs_that_prove_nothing(self):
+        """Neither pieces of two genuine proofs, nor one that is genuine but stale."""
+        one, other = proof(), proof(now_and_then(60), "0" * 50)
+        items = [i for i in items_of("forward_plain") if i.name not in one]
+        pieces = [("timestamp", one), ("token", other), ("signature", one)]
+        stale = proof(now_and_then(-90_000), "1" * 50)
+        for pairs in (pieces, [*pieces, *((name, stale) for name in stale)]):
+            shadows = [Item(name, values[name].encode()) for name, values in pairs]
+            with pytest.raises(SignatureError):
+                adapter.verify(request_of([*items, *shadows]), ACCOUNT)
+
+    @pytest.mark.parametrize("name", ["timestamp", "token", "signature"])
+    def test_trying_ends(self, name):
+        """Nobody has proved anything yet, so the work must be bounded."""
+        for shadows in ([Item(name, b"1")] * 2, [Item(name, b"1" * 100_000)]):
+            with pytest.raises(SignatureError, match=r"too (often|long)"):
+                adapter.verify(
+                    request_of([*items_of("forward_plain"), *shadows]), ACCOUNT
+                )
+
+    @pytest.mark.parametrize("name", ["recipient", "sender", "body-plain", "from"])
+    def test_a_header_never_beats_a_field_of_mailgun(self, name):
+        genuine = parse(items_of("forward_plain"))
+        mail = parse(with_header(items_of("forward_plain"), name, "evil@example.com"))
+        assert mail.envelope_recipients == genuine.envelope_recipients
+        assert mail.envelope_sender == genuine.envelope_sender
+        assert split_mime(mail.mime).text == split_mime(genuine.mime).text
+
+    def test_a_header_that_says_the_same_costs_nothing(self):
+        items = items_of("forward_plain")
+        for name in ("recipient", "sender", "body-plain"):
+            value = next(i.content for i in items if i.name == name).decode()
+            items = with_header(items, name, value)
+        genuine, mail = parse(items_of("forward_plain")), parse(items)
+        assert mail.envelope_recipients == genuine.envelope_recipients
+        assert mail.envelope_sender == genuine.envelope_sender
+        assert split_mime(mail.mime).text.strip() == "For 40 chairs."
+
+    def test_the_only_recipient_counts_though_a_header_says_the_same(self):
+        """Were a form a table, the header and the field would be one."""
+        items = with_header(items_of("forward_plain"), "recipient", "a@b.example")
+        mail = parse(changed(items, "recipient", "a@b.example"))
+        assert mail.envelope_recipients == ("a@b.example",)
+
+    def test_headers_of_a_stored_mail_and_of_one_with_files(self):
+        evil = "https://storage.mailgun.net/v3/domains/evil.example/messages/KEY"
+        items = with_header(items_of("store_notify"), "message-url", evil)
+        [fetch] = adapter.missing(request_of(items), ACCOUNT)
+        assert fetch.url == TestStore.URL
+        items = with_header(items_of("forward_multipart"), "content-id-map", "x")
+        items = with_header(items, "stripped-text", "evil")
+        mail = parse(with_header(items, "attachment-count", "9"))
+        ids = {i.filename: i.content_id for i in split_mime(mail.mime).attachments}
+        assert ids["fire.png"] == "fire@1"
+        assert mail.stripped_text == "It burns." and not mail.notes
+
+    def test_the_proof_of_the_account_above_is_no_content(self):
+        items = items_of("forward_plain")
+        one, other = ([*items, Item("parent-signature", b)] for b in (b"a", b"b"))
+        assert adapter.content_hash(request_of(one)) == adapter.content_hash(
+            request_of(other)
+        )
 
     @pytest.mark.parametrize("name", ["recipient", "sender", "message-headers"])
     def test_a_second_envelope_is_a_dead_letter(self, name):
@@ -426,19 +499,19 @@ class TestStore:
         assert fetch.hosts == ("storage-us-east4.api.mailgun.net",)
         assert fetch.auth == ("api", "api-4711")
         assert ("Accept", "message/rfc2822") in fetch.headers
-        assert fetch.required
+        assert fetch.tries > 3  # of a few minutes
         assert "4711" not in repr(fetch)
 
     def test_the_fetched_mail_is_the_mail(self):
         answer = json.dumps({"body-mime": self.MIME, "sender": "x"}).encode()
-        mail = parse(items_of("store_notify"), fetched={"message": answer})
+        mail = parse(items_of("store_notify"), fetched={"original": answer})
         assert mail.mime == self.MIME.encode()
         assert mail.is_original and not mail.notes
         assert mail.envelope_recipients == ("orders@mg.inbound.example",)
 
     def test_a_damaged_mail_is_not_called_original(self):
         answer = json.dumps({"body-mime": "Subject: \ufffd\r\n\r\nx"}).encode()
-        mail = parse(items_of("store_notify"), fetched={"message": answer})
+        mail = parse(items_of("store_notify"), fetched={"original": answer})
         assert not mail.is_original and mail.notes
 
     @pytest.mark.parametrize(
@@ -459,9 +532,13 @@ class TestStore:
             ),
         ],
     )
-    def test_an_answer_without_mail_is_a_dead_letter(self, answer):
-        with pytest.raises(PayloadError):
-            parse(items_of("store_notify"), fetched={"message": answer})
+    def test_where_no_mail_can_be_had_the_parts_serve_and_say_so(self, answer):
+        """Gone after three days, a wrong API key, an answer that makes no sense."""
+        mail = parse(items_of("store_notify"), fetched={"original": answer})
+        assert split_mime(mail.mime).text == "See the attachment.\r\n"
+        assert not mail.is_original
+        assert "could not be fetched" in mail.notes[-1]
+        assert mail == parse(items_of("store_notify"))
 
     def test_without_an_api_key_the_parts_serve(self):
         request = request_of(items_of("store_notify"))
@@ -471,29 +548,24 @@ class TestStore:
         assert "API key" in mail.notes[0]
 
     @pytest.mark.parametrize(
-        ("region", "host"),
+        "host",
         [
-            ("us", "storage.mailgun.net"),
-            ("us", "storage-us-west1.api.mailgun.net"),
-            ("us", "api.mailgun.net"),
-            ("us", "sw.api.mailgun.net"),
-            ("us", "se.api.mailgun.net"),
-            ("us", "api.mailgun.org"),
-            ("eu", "storage.eu.mailgun.net"),
-            ("eu", "storage-europe-west1.api.mailgun.net"),
-            ("eu", "api.eu.mailgun.net"),
+            "storage.mailgun.net",
+            "storage-us-west1.api.mailgun.net",
+            "api.mailgun.net",
+            "sw.api.mailgun.net",
+            "se.api.mailgun.net",
+            "api.mailgun.org",
+            "storage.eu.mailgun.net",
+            "storage-europe-west1.api.mailgun.net",
+            "api.eu.mailgun.net",
         ],
     )
-    def test_the_hosts_of_a_region(self, region, host):
+    def test_the_hosts_of_both_regions(self, host):
         url = f"https://{host}/v3/domains/a.example/messages/KEY"
         items = changed(items_of("store_notify"), "message-url", url)
-        for account, known in ((ACCOUNT, "us"), (EUROPEAN, "eu")):
-            if known == region:
-                [fetch] = adapter.missing(request_of(items), account)
-                assert fetch.hosts == (host,)
-            else:
-                with pytest.raises(PayloadError):
-                    adapter.missing(request_of(items), account)
+        [fetch] = adapter.missing(request_of(items), ACCOUNT)
+        assert fetch.hosts == (host,)
 
     @pytest.mark.parametrize(
         "url",
@@ -773,7 +845,7 @@ class TestTooLarge:
     def test_a_stored_mail_can_still_be_fetched(self):
         items = changed(items_of("store_notify"), "body-plain", b"x" * 3_000_000)
         answer = json.dumps({"body-mime": TestStore.MIME}).encode()
-        mail, [fetch] = self.reduced(items, fetched={"message": answer})
+        mail, [fetch] = self.reduced(items, fetched={"original": answer})
         assert fetch.url == TestStore.URL
         assert mail.mime == TestStore.MIME.encode()
         assert mail.is_original and not mail.truncated
