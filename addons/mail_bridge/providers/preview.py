@@ -10,6 +10,7 @@ remote images stay away until somebody asks for them.
 from __future__ import annotations
 
 import base64
+import mimetypes
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,12 +37,18 @@ SAFE_TYPES = frozenset(
     "application/pdf application/zip message/rfc822".split()
 )
 OCTETS = "application/octet-stream"
-#: What parts without a name are called; a delivery report has such.
+#: What parts without a name are called; bounces, receipts and complaints have such
+#: (RFC 3464, 5965, 6522, 6533, 8098).
 _UNNAMED = {
-    "message/rfc822": "part-{number}.eml",
+    "message/rfc822": "message.eml",
+    "message/global": "message.eml",
     "message/delivery-status": "delivery-status.txt",
+    "message/global-delivery-status": "delivery-status.txt",
+    "message/disposition-notification": "disposition-notification.txt",
+    "message/feedback-report": "feedback-report.txt",
     "text/rfc822-headers": "headers.txt",
 }
+_TYPES = mimetypes.MimeTypes()
 _IMAGE_TYPES = frozenset("image/png image/jpeg image/gif image/webp image/bmp".split())
 
 #: Gone with what is in them; of the others only the tag goes, with its attributes.
@@ -156,8 +163,8 @@ class Preview:
         media_type = part.media_type.decode("ascii", "replace")
         name = safe_filename(file_name(part) or "")
         if not name:
-            default = f"part-{index + 1}.bin"
-            name = _UNNAMED.get(media_type, default).format(number=index + 1)
+            extension = _TYPES.guess_extension(media_type) or ".bin"
+            name = _UNNAMED.get(media_type) or f"part-{index + 1}{extension}"
         return Enclosure(index, name, media_type, len(decoded(self._scan, part)))
 
     def _is_shown(self, part: Part, source: str) -> bool:

@@ -75,7 +75,10 @@ def test_nothing_acts_and_nothing_loads(source):
 
 def test_harmless_links_stay():
     [link] = shown('<a href="https://ok.example/x" target="_top">x</a>').iter("a")
-    assert dict(link.attrib) == {"href": "https://ok.example/x"}
+    assert dict(link.attrib) == {
+        "href": "https://ok.example/x",
+        "rel": "noopener noreferrer",
+    }
 
 
 def test_an_inline_image_becomes_part_of_the_page():
@@ -217,3 +220,25 @@ def test_no_bytes_crash(content, kind):
     assert isinstance(mail.has_remote_images, bool)
     for item in mail.attachments:
         assert mail.attachment(item.index)
+
+
+BOUNCE = (
+    b"From: MAILER-DAEMON@mx.example\r\n"
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain\r\n\r\nSorry.\r\n"
+    b"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n"
+    b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n"
+    b"--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\ny\r\n"
+    b"--b\r\nContent-Type: application/pdf\r\n\r\n%PDF\r\n"
+    b"--b\r\nContent-Type: application/x-unheard-of\r\n\r\n?\r\n--b--\r\n"
+)
+
+
+def test_parts_without_a_name_are_called_by_what_they_are():
+    assert [item.name for item in Preview(BOUNCE).attachments] == [
+        "delivery-status.txt",
+        "headers.txt",
+        "message.eml",
+        "part-5.pdf",
+        "part-6.bin",
+    ]
