@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import random
 import secrets
-from datetime import timedelta, timezone
+from dataclasses import replace
 
 from odoo import api, fields, models
 
@@ -16,23 +16,6 @@ from ..mails import KINDS, NEWSLETTER_DOMAIN, Scene
 DEMO_DOMAIN = "mail.example.com"
 #: What an alias leads to, the first one that is installed.
 TARGETS = ("crm.lead", "res.partner")
-#: The demo data's mails, a line a day, today's last.
-TWO_WEEKS = (
-    "unrouted plain",
-    "plain plain rich",
-    "reply newsletter",
-    "plain attachment forged",
-    "spam",
-    "plain",
-    "plain reply non_ascii unrouted",
-    "plain plain spam",
-    "plain bounce reply forged",
-    "attachment plain plain newsletter",
-    "rich reply plain",
-    "spam",
-    "plain non_ascii unrouted plain",
-    "plain rich forged reply",
-)
 
 
 class MailBridgeAccount(models.Model):
@@ -89,7 +72,10 @@ class MailBridgeAccount(models.Model):
         """
         self.ensure_one()
         moment = moment or utcnow()
-        mail = KINDS[kind](self._demo_scene(moment, dice))
+        return self._demo_post(KINDS[kind](self._demo_scene(moment, dice)), moment)
+
+    def _demo_post(self, mail, moment):
+        """Return the signed post of a mail (``SimulatedMail``)."""
         return self._adapter().compose_post(
             mail.mime,
             mail.sender,
@@ -142,7 +128,20 @@ class MailBridgeAccount(models.Model):
 
     def _demo_thread(self):
         """Return the last simulated conversation as ``Scene.thread`` wants it."""
-        first = (
+        first = self._demo_first()
+        record = first._record() if first else None
+        if not record:
+            return None
+        last = record.message_ids.filtered("message_id").sorted("id")[-1:]
+        asked = first.posted_ids[:1] or last
+        name, _at, address = (asked.email_from or "").rpartition("<")
+        person = (name.strip(' "') or "Customer", address.strip("<> "))
+        subject = (first.subject or "").removeprefix("Re: ")
+        return subject, last.message_id, person
+
+    def _demo_first(self):
+        """Return the last simulated mail that a customer's conversation holds."""
+        return (
             self.env["mail.bridge.message"]
             .sudo()
             .search(
@@ -157,56 +156,14 @@ class MailBridgeAccount(models.Model):
                 limit=1,
             )
         )
-        record = first._record() if first else None
-        if not record:
-            return None
-        last = record.message_ids.filtered("message_id").sorted("id")[-1:]
-        asked = first.posted_ids[:1] or last
-        name, _at, address = (asked.email_from or "").rpartition("<")
-        person = (name.strip(' "') or "Customer", address.strip("<> "))
-        subject = (first.subject or "").removeprefix("Re: ")
-        return subject, last.message_id, person
 
-    # --- Demo data ---
+    # --- Receiving without HTTP ---
 
-    @api.model
-    def _demo_history(self):
-        """Fill the Inbox with two weeks of mail, through the door's own code.
+    def _demo_store(self, sample, moment, size=0):
+        """Verify and store a sample as the door does, at a moment of the past.
 
-        Called by the demo data, in its transaction: nothing is posted over HTTP and
-        nothing is committed.
+        :param size: bytes the post claims to have where it is too large to be kept.
         """
-        account = self._set_up_simulator()
-        if not account or account.intake_count:
-            return
-        account.write({"state": "enabled", "name": self.env._("Simulator: sales")})
-        shop, old = account.copy(), account.copy()
-        shop.write({"name": self.env._("Simulator: support"), "state": "test"})
-        old.name = self.env._("Simulator: old shop")
-        dice = random.Random(7)  # noqa: S311 the same history for everybody
-        now = utcnow().replace(microsecond=0)
-        for ago, kinds in reversed([*enumerate(reversed(TWO_WEEKS))]):
-            account._demo_day(now - timedelta(days=ago), kinds, dice)
-        for days in (6, 4, 1):
-            shop._demo_receive("plain", now - timedelta(days=days, hours=2), dice)
-        account._demo_dead_letter(now - timedelta(days=3))
-        account._demo_notice("signature", "", 4)
-        old._demo_notice("disabled", "", 17)
-
-    def _demo_day(self, day, kinds, dice):
-        kinds = kinds.split()
-        for number, kind in enumerate(kinds):
-            moment = day - timedelta(minutes=35 + 131 * (len(kinds) - number - 1))
-            self._demo_receive(kind, moment, dice)
-
-    def _demo_receive(self, kind, moment, dice):
-        sample = self._simulate(kind, moment, dice)
-        intake = self._demo_store(sample, moment)
-        intake._deliver(intake._mails())
-        intake.write({"done_at": _naive(moment), "attempts": 1})
-
-    def _demo_store(self, sample, moment):
-        """Verify and store a sample as the door does, at a moment of the past."""
         adapter, facts = self._adapter(), self.sudo()._facts()
         request = WebhookRequest(
             method="POST",
@@ -215,46 +172,15 @@ class MailBridgeAccount(models.Model):
             body=sample.body,
             remote_addr="127.0.0.1",
             received_at=moment,
-            size=len(sample.body),
+            truncated=bool(size),
+            size=size or len(sample.body),
         )
         adapter.verify(request, facts)
+        if request.truncated:
+            request = replace(request, body=adapter.reduce(request))
         Intake = self.env["mail.bridge.intake"].sudo()
         dedupe_key, content = adapter.dedupe_key(request), adapter.content_hash(request)
         reference, _outcome = Intake._store_request(
             self.id, self.company_id.id, request, dedupe_key, content, ()
         )
         return Intake.search([("reference", "=", reference)])
-
-    def _demo_dead_letter(self, moment):
-        """Keep a genuine post that nobody understands."""
-        adapter = self._adapter()
-        sample = adapter.sign(
-            b'{"sender": "a@b.example"}', self.sudo()._facts(), moment
-        )
-        intake = self._demo_store(sample, moment)
-        intake.write(
-            {
-                "state": "dead",
-                "attempts": 1,
-                "error": "PayloadError: the post holds no mail",
-            }
-        )
-
-    def _demo_notice(self, kind, detail, count):
-        now = fields.Datetime.now()
-        self.env["mail.bridge.notice"].sudo().create(
-            {
-                "account_id": self.id,
-                "kind": kind,
-                "detail": detail,
-                "count": count,
-                "first_seen": now - timedelta(days=2),
-                "last_seen": now - timedelta(hours=3),
-                "told": True,
-            }
-        )
-
-
-def _naive(moment):
-    """Return an aware time as the ORM writes it."""
-    return moment.astimezone(timezone.utc).replace(tzinfo=None)

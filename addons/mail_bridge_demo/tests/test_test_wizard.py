@@ -195,20 +195,20 @@ class TestTestWizard(SimulatorMixin, TransactionCase):
             steps = {step["label"]: step for step in self.account.checklist}
             return steps[label]["state"]
 
-        self.assertEqual(state("Posts can be authenticated"), "done")
+        self.assertEqual(state("The provider can prove who it is"), "done")
         self.assertEqual(state("The account is switched on"), "done")
-        self.assertEqual(state("A first post came in"), "todo")
-        self.assertEqual(state("A mail found its record"), "todo")
+        self.assertEqual(state("The provider delivered a first mail"), "todo")
+        self.assertEqual(state("A real mail found its record"), "todo")
         self.simulate(self.account, "plain")
-        self.assertEqual(state("A first post came in"), "done")
-        self.assertEqual(state("A mail found its record"), "done")
-        self.assertEqual(state("Notices are dealt with"), "done")
+        self.assertEqual(state("The provider delivered a first mail"), "done")
+        self.assertEqual(state("A real mail found its record"), "done")
+        self.assertEqual(state("No notice is open"), "done")
         self.account._demo_notice("replay", "", 1)
-        self.assertEqual(state("Notices are dealt with"), "fault")
+        self.assertEqual(state("No notice is open"), "fault")
         self.account.action_disable()
         self.assertEqual(state("The account is switched on"), "todo")
         self.account.demo_signing_key = False
-        self.assertEqual(state("Posts can be authenticated"), "todo")
+        self.assertEqual(state("The provider can prove who it is"), "todo")
 
     def test_the_checklist_says_whether_providers_can_reach_us(self):
         for url, reachable in (

@@ -51,6 +51,16 @@ class TestMailgunAccount(AccountContract, TransactionCase):
             account.state = "enabled"
         self.assertEqual(account.state, "enabled")
 
+    def test_recommended_address_is_ready_to_copy(self):
+        account = self.make(mailgun_signing_key=KEY)
+        for required in (False, True):
+            account.require_token = required
+            self.assertEqual(account.mailgun_mime_url, f"{account.webhook_url}/mime")
+        view = account.get_view(view_type="form")
+        self.assertIn('name="mailgun_mime_url"', view["arch"])
+        other = account.create({"name": "Another provider", "code": "none"})
+        self.assertFalse(other.mailgun_mime_url)
+
     def test_address_needs_no_token_unless_wished(self):
         account = self.make(mailgun_signing_key=KEY)
         self.assertTrue(account.webhook_url.endswith("/mailgate/mailgun"))
