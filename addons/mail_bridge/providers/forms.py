@@ -9,8 +9,7 @@ and drops files that have no name. Mail is not UTF-8, is large, and has such fil
 which may be a memory-mapped file, and cuts a part out when somebody asks for it: a
 signature check costs a scan and three small fields.
 
-Part headers are read by Werkzeug's public ``parse_options_header``, escapes are
-undone by ``urllib.parse``.
+Escapes are undone by ``urllib.parse`` and ``binascii``.
 """
 
 from __future__ import annotations
@@ -25,9 +24,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus, unquote_to_bytes, urlencode
 
-from werkzeug.http import parse_options_header
-
 from ..exceptions import PayloadError
+from .headers import read_options
 
 Buffer = bytes | bytearray | mmap.mmap
 
@@ -193,7 +191,7 @@ def read_form(content_type: str, body: Buffer | memoryview) -> Form:
     """
     if isinstance(body, memoryview):
         body = body.tobytes()
-    media_type, options = parse_options_header(content_type)
+    media_type, options = read_options(content_type)
     if media_type.lower() == URLENCODED:
         return Form(tuple(_limited(_urlencoded(body))))
     if media_type.lower() == MULTIPART:
@@ -249,7 +247,7 @@ def reduce_form(
     """
     chunks: list[bytes] = []
     total, seen = 0, Counter[str]()
-    media_type, options = parse_options_header(content_type)
+    media_type, options = read_options(content_type)
     boundary = _boundary(options) if media_type.lower() == MULTIPART else b""
     for part in form.parts:
         content = b"" if part.filename is not None else part.beginning(field_limit)
@@ -412,5 +410,5 @@ def _part_headers(body: Buffer, start: int) -> tuple[tuple[tuple[str, str], ...]
 def _disposition(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     for name, value in headers:
         if name.lower() == "content-disposition":
-            return parse_options_header(value)[1]
+            return read_options(value)[1]
     return {}

@@ -16,6 +16,8 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from werkzeug.http import parse_options_header
+
 #: Names and values of headers, in their order.
 Pairs = tuple[tuple[str, str], ...]
 
@@ -44,6 +46,7 @@ _MACHINE = re.compile(
     r"|authentication-results|list-.*|arc-.*|content-.*|.*dkim-signature"
 )
 _PLAIN = re.compile(r"[\t -~]*")
+_BLANKS = re.compile(r"(\s{64})\s+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 #: Characters that reorder what a reader sees (Unicode UAX 9).
@@ -70,6 +73,15 @@ def one_line(value: str) -> str:
     """Return a header value unfolded, without CR, LF, NUL and lone surrogates."""
     value = re.sub(r"\r?\n(?=[ \t])", "", storable(value))
     return re.sub(r"[\r\n]+", " ", value)
+
+
+def read_options(value: str) -> tuple[str, dict[str, str]]:
+    """Return what stands before the first ``;`` of a header, and its parameters.
+
+    The time Werkzeug's reader takes grows with the square of a run of blanks, so no
+    run stays long.
+    """
+    return parse_options_header(_BLANKS.sub(r"\1", value))
 
 
 def completed(headers: Pairs, spare: Pairs) -> Pairs:

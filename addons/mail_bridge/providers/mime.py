@@ -29,9 +29,14 @@ from email.utils import format_datetime
 from io import BytesIO
 from urllib.parse import unquote
 
-from werkzeug.http import parse_options_header
-
-from .headers import clean_text, header_line, one_line, parameter, safe_filename
+from .headers import (
+    clean_text,
+    header_line,
+    one_line,
+    parameter,
+    read_options,
+    safe_filename,
+)
 
 #: The original type of an attachment that travels as ``application/octet-stream``.
 TYPE_HEADER = "X-Mail-Bridge-Type"
@@ -275,7 +280,7 @@ def _report_leaf(item: Attachment) -> _Leaf:
 
 def _carried_type(item: Attachment) -> tuple[str, bool]:
     """Return the Content-Type that carries a file, and whether it is its own."""
-    media_type, options = parse_options_header(one_line(item.content_type))
+    media_type, options = read_options(one_line(item.content_type))
     media_type = media_type.lower()
     if not _MEDIA_TYPE.fullmatch(media_type) or not media_type.startswith(_READABLE):
         return _BINARY, False

@@ -295,8 +295,24 @@ class TestLimits:
                 MULTIPART,
                 b"--b\r\nContent-Disposition: f%s\r\n\r\n\r\n" % (b";" * 15_000) * 2000,
             ),
+            (
+                MULTIPART,
+                b"--b\r\nContent-Disposition: f; a%s=b\r\n\r\n\r\n"
+                % (b" " * 15_000)
+                * 250,
+            ),
+            (f"{MULTIPART}; a{' ' * 60_000}=b", b"--b--"),
         ],
-        ids=["escapes", "ampersands", "boundaries", "headers", "no-lines", "options"],
+        ids=[
+            "escapes",
+            "ampersands",
+            "boundaries",
+            "headers",
+            "no-lines",
+            "options",
+            "blanks",
+            "blanks in the request's own header",
+        ],
     )
     def test_a_hostile_form_costs_little(self, content_type, body):
         """To find out that the proof is missing, not to read it all."""

@@ -413,6 +413,13 @@ class TestSize:
         assert time.process_time() - start < 5
         assert split_mime(mime).attachments[0].content == content
 
+    def test_blanks_in_the_types_of_files(self):
+        kind = f"text/plain; a{' ' * 15_000}=b"
+        items = tuple(Attachment(b"x", kind, f"{n}.txt") for n in range(100))
+        start = time.process_time()
+        build_mime(MailParts((), "x", None, items))
+        assert time.process_time() - start < 2
+
     def test_many_small_parts(self):
         items = tuple(Attachment(b"x", "image/png", f"{n}.png") for n in range(2000))
         start = time.process_time()
