@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta, timezone
 from functools import cached_property
 from typing import ClassVar
 
+from ..exceptions import PayloadError
 from .forms import Form, read_form
 from .payload import Json, read_object
 
@@ -49,10 +50,23 @@ class WebhookRequest:
         """The media type in lower case, without parameters."""
         return self.header("Content-Type").partition(";")[0].strip().lower()
 
-    @cached_property
+    @property
     def form(self) -> Form:
         """The body read as a form (bounded; raises ``PayloadError``)."""
-        return read_form(self.header("Content-Type"), self.body)
+        if isinstance(self._form, str):
+            raise PayloadError(self._form)
+        return self._form
+
+    @cached_property
+    def _form(self) -> Form | str:
+        """The form, or why the body is none: read once for all accounts at an address.
+
+        Not the exception itself: it would hold the body in a cycle.
+        """
+        try:
+            return read_form(self.header("Content-Type"), self.body)
+        except PayloadError as error:
+            return str(error)
 
     @cached_property
     def json(self) -> Json:

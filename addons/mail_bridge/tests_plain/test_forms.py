@@ -14,6 +14,7 @@ from werkzeug.sansio import multipart as werkzeug_multipart
 
 from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers import forms
+from odoo.addons.mail_bridge.providers.base import WebhookRequest, utcnow
 from odoo.addons.mail_bridge.providers.forms import (
     UploadFile,
     encode_form,
@@ -319,6 +320,18 @@ class TestLimits:
         start = time.process_time()
         with suppress(PayloadError):
             read_form(content_type, body).named("token")
+        assert time.process_time() - start < 2
+
+    def test_a_form_that_is_none_is_read_once_for_all_accounts(self):
+        head = b"--b\r\nContent-Disposition: f%s\r\n\r\n\r\n" % (b";" * 15_000)
+        headers = (("Content-Type", MULTIPART),)
+        request = WebhookRequest(
+            "POST", "/mailgate/x", headers, head * 260, "192.0.2.1", utcnow()
+        )
+        start = time.process_time()
+        for _account in range(20):
+            with pytest.raises(PayloadError, match="too many headers|cut off"):
+                _ = request.form
         assert time.process_time() - start < 2
 
     def test_reading_copies_nothing(self):
