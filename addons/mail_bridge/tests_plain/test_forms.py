@@ -326,11 +326,11 @@ class TestLimits:
         head = b"--b\r\nContent-Disposition: f%s\r\n\r\n\r\n" % (b";" * 15_000)
         headers = (("Content-Type", MULTIPART),)
         request = WebhookRequest(
-            "POST", "/mailgate/x", headers, head * 260, "192.0.2.1", utcnow()
+            "POST", "/mailgate/x", headers, head * 20, "192.0.2.1", utcnow()
         )
         start = time.process_time()
-        for _account in range(20):
-            with pytest.raises(PayloadError, match="too many headers|cut off"):
+        for _account in range(100):
+            with pytest.raises(PayloadError, match="cut off"):
                 _ = request.form
         assert time.process_time() - start < 2
 
