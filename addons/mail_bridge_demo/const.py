@@ -4,7 +4,7 @@
 
 from datetime import date, timedelta
 
-DOCS_URL = "https://github.com/mail-bridge/mail-bridge"
+DOCS_URL = "/mail_bridge_demo/static/description/index.html"
 REVIEWED_ON = date(2026, 11, 20)
 RETRY_HORIZON = timedelta(hours=24)
 

@@ -7,7 +7,8 @@ Proof as in the Standard Webhooks specification 1.0, https://www.standardwebhook
 
 from datetime import date, timedelta
 
-DOCS_URL = "https://www.standardwebhooks.com"
+#: A page of this addon: nobody else describes the contract.
+DOCS_URL = "/mail_bridge_raw/static/description/index.html"
 REVIEWED_ON = date(2026, 11, 20)
 
 #: A sender that keeps a post for later need not sign it again within a day.
