@@ -80,7 +80,7 @@ class AccountFacts:
 
     ``secrets`` maps a credential's name to its live values, the current one first and
     the previous one behind it while a rotation lasts. ``options`` holds the account's
-    plain settings (``region``, ``trust_verdicts``, …).
+    plain settings (``trust_verdicts``, …).
     """
 
     secrets: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
@@ -162,9 +162,16 @@ class AuthenticationVerdicts:
 
     @property
     def known(self) -> bool:
-        """Whether anybody found out anything; ``none`` says that there was nothing."""
+        """Whether anybody found out anything; ``none`` says that there was nothing.
+
+        Nor does a key that DNS did not give say anything: a forger would just leave
+        the signature out.
+        """
+        said_nothing = {"", "none"}
+        if not self.spf and not self.dmarc:
+            said_nothing.add("temperror")
         return any(
-            word not in ("", "none") for word in (self.spf, self.dkim, self.dmarc)
+            word not in said_nothing for word in (self.spf, self.dkim, self.dmarc)
         )
 
 
