@@ -64,7 +64,7 @@ class MailBridgeAccount(models.Model):
             adapter = account._adapter()
             account.checklist = (
                 [*account._setup_steps(adapter), *account._traffic_steps()]
-                if adapter and account.id
+                if adapter and account._origin  # also while it is edited
                 else []
             )
 
@@ -122,7 +122,7 @@ class MailBridgeAccount(models.Model):
         """Return the steps that mails themselves tick off."""
         # the test button's mails do not count: the provider had no part in them
         real = [
-            ("account_id", "=", self.id),
+            ("account_id", "=", self._origin.id),
             ("message_id_header", "not like", f"@{TEST_MAIL_DOMAIN}>"),
         ]
         Message = self.env["mail.bridge.message"]
