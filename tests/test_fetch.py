@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 from tests.support import posts
 from tests.support.bridge import Account, Bridge, wait_for
 from tests.support.faults import raising_trigger
-from tests.support.origin import Origin
+from tests.support.origin import SILENCE, Origin
 from tests.support.posts import make_mail, unique
 from tools.paths import RUN
 from tools.server import server_wide_modules
@@ -228,19 +229,62 @@ def test_the_original_is_preferred_to_the_parts(bridge, make_pointed, origin):
 def test_where_the_original_fails_the_parts_serve_and_the_mail_says_so(
     bridge, make_pointed, origin, status
 ):
-    pointed = make_pointed([(status, b"")])
+    pointed = make_pointed([(status, b"")] * 3)
     assert bridge.post(pointed.post).status == 200
+    for _ in range(2):
+        wait_for(lambda: bridge.intakes(pointed.account)[0][1] == "failed")
+        assert bridge.chatter(pointed.subject) == []
+        try_again(bridge, pointed.account)
     assert files_of(bridge, pointed.subject) == ["file.bin"]
     [entry] = bridge.messages(pointed.subject)
     assert "original" in entry["note"]
-    assert len(pointed.visits(origin)) == 1
+    assert len(pointed.visits(origin)) == 3
+
+
+def test_one_failure_does_not_cost_the_original(bridge, make_pointed, origin):
+    pointed = make_pointed([(503, b"")])
+    assert bridge.post(pointed.post).status == 200
+    wait_for(lambda: bridge.intakes(pointed.account)[0][1] == "failed")
+    try_again(bridge, pointed.account)
+    assert files_of(bridge, pointed.subject) == ["file.bin"]
+    [entry] = bridge.messages(pointed.subject)
+    assert not entry["note"]
+    assert len(pointed.visits(origin)) == 2
 
 
 # ---------------------------------------------------------------------------- both
 
 
+def test_silent_peers_hold_up_nobody_else(bridge, make_stored, desk, origin):
+    """More of them than errands at once; other mail arrives as on an idle server."""
+    slow = [make_stored([(SILENCE, b"")], mailgun_api_key=API_KEY) for _ in range(10)]
+    for stored in slow:
+        assert bridge.post(stored.post).status == 200
+    wait_for(lambda: sum(len(stored.visits(origin)) for stored in slow) >= 8)
+    waiting = bridge.sql(
+        """SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND state = 'idle in transaction'
+              AND state_change < now() - interval '1 second'"""
+    )
+    assert waiting == [(0,)]
+    account = bridge.account("raw")
+    for _ in range(3):
+        subject = unique("Meanwhile")
+        start = time.monotonic()
+        assert bridge.post(account.post(desk, make_mail(desk, subject))).status == 200
+        bridge.arrived(subject, 30)
+        assert time.monotonic() - start < 5
+    origin.held.set()
+    for stored in slow:
+        hurry(bridge, stored.account)
+        assert files_of(bridge, stored.subject) == ["file.bin"]
+    origin.held.clear()
+
+
 def test_no_key_stands_in_the_log(bridge, make_stored, make_pointed, fetching_server):
     for made in (make_stored(mailgun_api_key=API_KEY), make_pointed([(500, b"")])):
         assert bridge.post(made.post).status == 200
+        wait_for(lambda made=made: bridge.intakes(made.account)[0][1] != "pending")
+        hurry(bridge, made.account)
         bridge.arrived(made.subject, 30)
     assert API_KEY not in fetching_server.log_text()

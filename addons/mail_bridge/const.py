@@ -9,8 +9,11 @@ MAIL_LIMIT_MB = 50
 #: A body may be this much larger than the mail in it (base64, form, JSON).
 BODY_FACTOR = 1.4
 BODY_MARGIN_BYTES = 1024 * 1024
-#: Beyond this multiple of the body limit nothing is read at all.
+#: Beyond this multiple of the body limit nothing is read at all …
 CEILING_FACTOR = 4
+#: … but up to this many bytes always, so that an ordinary mail is kept as *too large*
+#: where the limit is small. As much as the shipped proxies let through.
+CEILING_FLOOR_BYTES = 284 * 1024 * 1024
 #: Bytes of one chunk in the body table: small enough never to copy a mail at once.
 CHUNK_BYTES = 1024 * 1024
 #: How long an old URL token is remembered as ours after its validity, to answer
@@ -42,3 +45,6 @@ UNDECIDED = ("received", "unrouted", "quarantined", "held", "too_large")
 #: Retention by default, days: bodies of processed posts, messages.
 BODY_DAYS = 30
 MESSAGE_DAYS = 365
+#: The least of both: a provider repeats a post for a day (its ``retry_horizon``), and
+#: what is deleted is not known again.
+LEAST_DAYS = 2

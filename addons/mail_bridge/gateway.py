@@ -12,12 +12,15 @@ from __future__ import annotations
 from uuid import uuid4
 
 from odoo.tools import email_normalize, email_split
+from odoo.tools.mail import unfold_references
 
 from .providers.authentication import read_reply_token, strip_reply_token
 from .providers.base import InboundMail, digest
 
 CONTEXT_KEY = "mail_bridge_run"
 OWN_MODEL = "mail.bridge.message"
+#: Message-IDs of a mail that are looked up; core takes the last 32 of References.
+MAX_REFERENCES = 64
 
 
 def current_run(env) -> GatewayRun | None:
@@ -30,9 +33,9 @@ class GatewayRun:
 
     Compared by identity: environments with equal contexts are shared per transaction.
 
-    :param trust: ``verified``, ``unverified``, or ``released`` where a person answers
-        for the mail.
-    :param forced: a route ``(model, res_id, values)`` that a person chose.
+    :param is_proven: the domain of the one author in From vouches for the mail.
+    :param released: a person answers for where the mail goes.
+    :param forced: a route ``(model, res_id, values, alias)`` that a person chose.
     """
 
     def __init__(
@@ -40,23 +43,29 @@ class GatewayRun:
         message,
         mail: InboundMail,
         recipients: tuple[str, ...],
-        trust: str,
+        is_proven: bool,
+        released: bool = False,
         forced: tuple | None = None,
     ) -> None:
         self.message = message
         self.account = message.account_id
         self.mail = mail
         self.recipients = recipients
-        self.trust = trust
+        self.is_proven = is_proven
         self.forced = forced
+        self.trust = "verified" if is_proven else "unverified"
+        if released or forced:
+            self.trust = "released"
         self.posted = []
         self.routes = []
         self.repeated = []
         self.reason = ""
         self.is_bounce = False
         self.bounced_message = None
-        self.quarantine = None
+        self.is_refused = False
+        self.held_route = None
         self.queued_mail = False
+        self._answers_a_bounce = False
         self._message_id = ""
         self._shown = {}
         self._strip_author = False
@@ -90,55 +99,99 @@ class GatewayRun:
     def after_route(self, env, values: dict, routes: list[tuple]) -> list[tuple]:
         """Judge the sender, drop what was served before, keep what has no route."""
         values.update(self._shown)
-        if self.is_bounce and self.bounced_message:
+        if self.is_bounce and self.bounced_message and not self.forced:
             return []
         own = (OWN_MODEL, self.message.id)
         routes = [route for route in routes if route[:2] != own]
-        if routes and self._is_hijack(env, values, routes):
+        if self._answers_a_bounce and self.trust != "released":
+            return self._into_the_inbox(env, values, "loop")
+        if self._is_hijack(env, values, routes):
+            return []
+        if self._is_intruder(env, values, routes):
             return []
         fresh = [route for route in routes if self._serve(env, values, route)]
-        if self.quarantine:
+        if self.held_route:
             return []
         if routes and not fresh:
             self.repeated = routes
             return []
         if not fresh:
             if first := self._entry_before(env, values):
-                self.repeated, self.reason = [(OWN_MODEL, first)], ""
+                self.repeated = [(OWN_MODEL, first)]
                 return []
-            self.reason = self.reason or "no_route"
-            fresh = [self._own_route(env)]
-            values.pop("parent_id", None)
+            reason = "refused" if self.is_refused else "no_route"
+            return self._into_the_inbox(env, values, reason)
         self._strip_identity(env, values)
         self.routes = [self._without_identity(env, route) for route in fresh]
         return self.routes
 
-    def _own_route(self, env) -> tuple:
-        return OWN_MODEL, self.message.id, None, env.uid, None
+    def on_bounce_answer(self) -> None:
+        """Core would swallow an answer to one of Odoo's own bounces."""
+        self._answers_a_bounce = True
 
-    def on_loop(self, env, routes: list[tuple]) -> None:
+    def on_loop(self, env, values: dict, routes: list[tuple]) -> None:
         """Keep the mail of a sender that writes too much out of the records."""
-        self.reason = "loop"
-        routes[:] = [self._own_route(env)]
-        self.routes = routes
+        routes[:] = self._into_the_inbox(env, values, "loop")
+
+    def _into_the_inbox(self, env, values: dict, reason: str) -> list[tuple]:
+        self.reason = reason
+        self._strip_identity(env, values)
+        values.pop("parent_id", None)
+        self.routes = [(OWN_MODEL, self.message.id, None, env.uid, None)]
+        return self.routes
 
     def _is_hijack(self, env, values: dict, routes: list[tuple]) -> bool:
-        """Tell whether a reply into a record must not count; if so, quarantine it."""
-        replies = [route for route in routes if values.get("parent_id") and route[1]]
-        if not replies or self.trust in ("verified", "released"):
+        """Tell whether a reply into a record must not count; if so, hold it.
+
+        What core takes for the parent is not asked: it looks for it in another way
+        than for the thread.
+        """
+        replies = [route for route in routes if _is_reply(route)]
+        if not replies:
+            return False
+        parents = self._parents(env, values, replies)
+        values["parent_id"] = parents[:1].id
+        if self.trust in ("verified", "released"):
             return False
         if all(self._has_token(env, route) for route in replies):
             self.trust = "token"
             return False
-        if self.account.reply_policy == "open":
+        if self._is_let_in(env, values, parents):
             return False
-        if self.account.reply_policy == "standard" and not self.mail.verdicts.known:
-            parent = env["mail.message"].sudo().browse(values["parent_id"])
-            if self._is_outside_recipient(env, values["email_from"], parent):
-                return False
-        self.reason = "unverified_reply"
-        self.quarantine = replies[0]
+        return self._hold(replies[0], "unverified_reply")
+
+    def _is_let_in(self, env, values: dict, parents) -> bool:
+        """Tell whether the account lets a reply in that nothing proves."""
+        policy = self.account.reply_policy
+        if policy == "standard" and not self.mail.verdicts.known:
+            return self._is_outside_recipient(env, values["email_from"], parents)
+        return policy == "open"
+
+    def _hold(self, route: tuple, reason: str) -> bool:
+        self.held_route, self.reason = route, reason
         return True
+
+    @staticmethod
+    def _parents(env, values: dict, replies: list[tuple]):
+        """Return the messages in the replies' threads that the mail names."""
+        named = unfold_references(values["references"] or "")
+        named += unfold_references(values["in_reply_to"] or "")
+        threads = {route[:2] for route in replies}
+        found = env["mail.message"].sudo()
+        found = found.search([("message_id", "in", named[-MAX_REFERENCES:])])
+        return found.filtered(lambda parent: (parent.model, parent.res_id) in threads)
+
+    def _is_intruder(self, env, values: dict, routes: list[tuple]) -> bool:
+        """Tell whether an address of ours, not verified, opens a door for its owners.
+
+        The alias believes the From line; if so, hold the mail.
+        """
+        if self.trust in ("verified", "released") or not self._is_own_user(env, values):
+            return False
+        for route in routes:
+            if (alias := route[4]) and alias.alias_contact != "everyone":
+                return self._hold(route, "unverified_sender")
+        return False
 
     def _has_token(self, env, route: tuple) -> bool:
         """Tell whether a recipient address carries our token for that record."""
@@ -148,12 +201,13 @@ class GatewayRun:
             read_reply_token(key, address, route[0], route[1]) for address in addresses
         )
 
-    def _is_outside_recipient(self, env, email_from: str, parent) -> bool:
-        """Tell whether From is an outsider who was sent that very message."""
+    @staticmethod
+    def _is_outside_recipient(env, email_from: str, parents) -> bool:
+        """Tell whether From is an outsider who was sent one of those messages."""
         sender = email_normalize(email_from)
         if not sender or env["mail.bridge.account"]._is_inside(sender):
             return False
-        return sender in parent._bridge_recipients()
+        return any(sender in parent._bridge_recipients() for parent in parents)
 
     # --- Served routes ---
 
@@ -162,27 +216,21 @@ class GatewayRun:
         model, res_id, _values, _uid, alias = route
         if res_id:
             place = f"{model},{res_id}"
-            known = (
-                env["mail.message"]
-                .sudo()
-                .search_count(
-                    [
-                        ("message_id", "=", self._message_id),
-                        ("model", "=", model),
-                        ("res_id", "=", res_id),
-                    ],
-                    limit=1,
-                )
-            )
-            if known:
-                return False
         else:
             place = f"alias,{alias.id}" if alias else f"{model},new,{self.message.id}"
         outcome, _owner = self._take(env, values, place)
-        if outcome == "other_content" and self.trust != "released":
-            self.quarantine = route
-            self.reason = "reused_message_id"
-        return outcome == "fresh" or self.trust == "released"
+        if self.trust == "released":
+            return True
+        if outcome == "other_content":
+            self._hold(route, "reused_message_id")
+        return outcome == "fresh" and not self._stands_in(env, model, res_id)
+
+    def _stands_in(self, env, model: str, res_id: int) -> bool:
+        """Tell whether a record had that very mail before the bridge kept account."""
+        place = [("model", "=", model), ("res_id", "=", res_id)]
+        posts = env["mail.message"].sudo()
+        same = [("message_id", "=", self._message_id), *place]
+        return bool(res_id and posts.search_count(same, limit=1))
 
     def _entry_before(self, env, values: dict) -> int:
         """Return the entry of the Inbox that holds this very mail already, if any."""
@@ -206,15 +254,20 @@ class GatewayRun:
 
     # --- Identity ---
 
-    def _strip_identity(self, env, values: dict) -> None:
-        """Never act as an own user on the strength of a From line alone."""
+    def _is_own_user(self, env, values: dict) -> bool:
+        """Tell whether From names one of us, where a From line alone proves nothing."""
         sender = email_normalize(values["email_from"] or "")
-        self._strip_author = (
-            self.trust == "unverified"
-            and self.account.reply_policy != "open"
-            and bool(sender)
-            and env["mail.bridge.account"]._is_inside(sender)
-        )
+        if not sender or self.account.reply_policy == "open":
+            return False
+        return env["mail.bridge.account"]._is_inside(sender)
+
+    def _strip_identity(self, env, values: dict) -> None:
+        """Never act as an own user unless his domain vouches for him.
+
+        A token proves the thread, and a person who releases a mail answers for its
+        place; neither proves who wrote it.
+        """
+        self._strip_author = not self.is_proven and self._is_own_user(env, values)
         if self._strip_author:
             values["author_id"] = False
         values["bridge_message_id"] = self.message.id
@@ -230,3 +283,9 @@ class GatewayRun:
         if self._strip_author:
             values["author_id"] = False
         return values
+
+
+def _is_reply(route: tuple) -> bool:
+    """Tell whether a route leads into a record that the recipient does not name."""
+    alias = route[4]
+    return bool(route[1]) and not (alias and alias.alias_force_thread_id == route[1])

@@ -133,7 +133,8 @@ class Bridge:
             """INSERT INTO ir_cron_trigger (cron_id, call_at)
                SELECT res_id, now() AT TIME ZONE 'UTC' FROM ir_model_data
                 WHERE module = 'mail_bridge' AND model = 'ir.cron'
-                  AND name LIKE 'ir_cron_process_intake%'"""
+                  AND name IN ('ir_cron_process_intake',
+                               'ir_cron_process_intake_2', 'ir_cron_fetch')"""
         )
         with databases.cursor(self.connection) as cr:
             cr.execute("SELECT pg_notify('cron_trigger', %s)", [self.database])

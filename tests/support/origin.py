@@ -15,17 +15,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+SILENCE = 0
+
 
 class Origin:
     """Answers GET with what `pages` holds: {path: [(status, body), …]}.
 
-    Each request takes the next answer of its path, the last one again and again;
-    `seen` are (host, path, headers) of all requests.
+    Each request takes the next answer of its path, the last one again and again; one
+    with the status `SILENCE` says nothing until `held` is set. `seen` are (host, path,
+    headers) of all requests.
     """
 
     def __init__(self, names: list[str], folder: Path) -> None:
         self.names = names
         self.pages: dict[str, list[tuple[int, bytes]]] = {}
+        self.held = threading.Event()
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         folder.mkdir(parents=True, exist_ok=True)
         self.certificate = folder / "certificate.pem"
@@ -44,6 +48,7 @@ class Origin:
 
     def close(self) -> None:
         """Stop answering."""
+        self.held.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -65,6 +70,9 @@ class Origin:
                 origin.seen.append((host, self.path, dict(self.headers)))
                 answers = origin.pages.get(self.path, [(404, b"")])
                 status, body = answers.pop(0) if len(answers) > 1 else answers[0]
+                if status == SILENCE:
+                    origin.held.wait()
+                    return
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

@@ -7,8 +7,15 @@ from datetime import timedelta, timezone
 from odoo import api, fields, models
 from odoo.tools import ormcache
 
-from ..const import BODY_DAYS, CHUNK_BYTES, MESSAGE_DAYS, SECRET_HEADERS, UNDECIDED
-from ..exceptions import NotHereError, PermanentError
+from ..const import (
+    BODY_DAYS,
+    CHUNK_BYTES,
+    MAX_TRIES,
+    MESSAGE_DAYS,
+    SECRET_HEADERS,
+    UNDECIDED,
+)
+from ..exceptions import MailBridgeError, NotHereError, PermanentError
 from ..keyring import KeyRingError
 from ..providers.base import WebhookRequest
 from ..providers.errand import VERDICTS, read_verdicts
@@ -321,12 +328,23 @@ class MailBridgeIntake(models.Model):
             self.env.cr.postcommit.add(lambda: account._note_first_post(moment))
 
     def _on_dead(self):
+        if self.attempts <= MAX_TRIES:  # else reading it has killed a worker before
+            self._keep_dead()
         self.account_id._warn(
             self.env._("A post could not be processed"),
             self.env._(
                 "%(reference)s: %(error)s", reference=self.reference, error=self.error
             ),
         )
+
+    def _keep_dead(self):
+        """Show the mails of a dead post in the Inbox, as far as they can be read."""
+        try:
+            mails = self._mails()
+        except MailBridgeError:
+            return
+        for number, mail in enumerate(mails):
+            self.env["mail.bridge.message"]._receive_dead(self, number, mail)
 
     def _mails(self):
         """Return the mails of a stored post once more, from what was got for it.
@@ -382,8 +400,8 @@ class MailBridgeIntake(models.Model):
         old = self.search(
             [("state", "=", "done"), ("received_at", "<", horizon)], limit=batch
         )
-        self.env["mail.bridge.served"]._forget_before(horizon, batch)
-        full = len(ids) == batch or len(old) == batch
+        forgotten = self.env["mail.bridge.served"]._forget_before(horizon, batch)
+        full = batch in (len(ids), len(old), forgotten)
         old.message_ids.unlink()
         old.unlink()
         if full:

@@ -25,9 +25,11 @@ REASONS = [
     ("refused", "The alias does not accept this sender"),
     ("loop", "The sender writes too much in a short time"),
     ("unverified_reply", "A reply whose sender is not verified"),
+    ("unverified_sender", "An address of our own as sender, not verified"),
     ("reused_message_id", "Another mail had the same Message-ID"),
     ("not_ours", "No recipient in the accepted domains"),
     ("test_mode", "The account is in test mode"),
+    ("failed", "Odoo could not process it"),
     ("too_large", "Larger than the account allows"),
     ("by_hand", "Decided by a person"),
 ]
@@ -147,13 +149,38 @@ class MailBridgeMessage(models.Model):
         :param mail: ``InboundMail``.
         """
         safe = make_safe(with_message_id(mail.mime))
-        values = self._prepare_values(intake, number, mail, safe)
-        message = self.with_context(**QUIET_CONTEXT).create(values).with_env(self.env)
+        message = self._dead_before(intake, number)
+        if message and message.reason != "failed":
+            return message  # a person was faster
+        message = message or self._keep(intake, number, mail, safe)
         if (verdict := message._screen(mail)) is not None:
             message._note_outcome(verdict)
         else:
             message._route(mail, safe.mime)
         return message
+
+    @api.model
+    def _keep(self, intake, number, mail, safe, **values):
+        values = self._prepare_values(intake, number, mail, safe) | values
+        return self.with_context(**QUIET_CONTEXT).create(values).with_env(self.env)
+
+    @api.model
+    def _dead_before(self, intake, number):
+        """Return the message of a post that was dead and is tried again, if any."""
+        if not intake.error:
+            return self
+        place = [("intake_id", "=", intake.id), ("number", "=", number)]
+        return self.search(place, limit=1)
+
+    @api.model
+    def _receive_dead(self, intake, number, mail):
+        """Keep a mail that Odoo could not process where people see it."""
+        if not self._dead_before(intake, number):
+            safe = make_safe(with_message_id(mail.mime))
+            note = "\n".join((*mail.notes, *safe.notes, intake.error))
+            self._keep(
+                intake, number, mail, safe, state="held", reason="failed", note=note
+            )
 
     @api.model
     def _prepare_values(self, intake, number, mail, safe):
@@ -196,14 +223,9 @@ class MailBridgeMessage(models.Model):
             verdict = {"state": "rejected", "reason": "not_ours"}
         elif account.state == "test":
             verdict = {"state": "held", "reason": "test_mode"}
-        return verdict and dict(verdict, trust=self._judge(mail))
-
-    @api.model
-    def _judge(self, mail):
-        """Return how far the sender is known by the verdicts on a mail."""
-        # nothing is aligned with no verdict at all: the common case saves a parse
-        author = from_domain(mail.mime) if mail.verdicts.known else ""
-        return "verified" if is_aligned(mail.verdicts, author) else "unverified"
+        if verdict:
+            verdict["trust"] = "verified" if _is_proven(mail) else "unverified"
+        return verdict
 
     def _recipients(self, mail):
         """Return who the mail is for: the envelope, else the header (addresses)."""
@@ -225,8 +247,7 @@ class MailBridgeMessage(models.Model):
         # a person may let a mail in that is for none of the accepted domains
         own = self._own_recipients(mail) or mail.envelope_recipients
         envelope = tuple(own) if mail.envelope_recipients else ()
-        trust = "released" if released or forced else self._judge(mail)
-        run = GatewayRun(self, mail, envelope, trust, forced=forced)
+        run = GatewayRun(self, mail, envelope, _is_proven(mail), released, forced)
         gateway = self.env["mail.thread"].with_company(self.company_id)
         gateway.with_context(**GATEWAY_CONTEXT, **{CONTEXT_KEY: run}).message_process(
             False, mime
@@ -247,9 +268,9 @@ class MailBridgeMessage(models.Model):
             "res_model": False,
             "res_id": False,
         }
-        if run.quarantine:
-            return dict(values, state="quarantined", **target_values(run.quarantine))
-        if run.is_bounce and run.bounced_message:
+        if run.held_route:
+            return dict(values, state="quarantined", **target_values(run.held_route))
+        if run.is_bounce and run.bounced_message and not run.posted:
             target = run.bounced_message
             return dict(
                 values,
@@ -262,6 +283,9 @@ class MailBridgeMessage(models.Model):
             return dict(values, state="repeated", **target_values(run.repeated[0]))
         if run.reason:
             return dict(values, state="held" if run.reason == "loop" else "unrouted")
+        if run.is_refused:
+            refusal = self.env._("One of its addresses does not accept this sender.")
+            values["note"] = "\n".join(filter(None, (self.note, refusal)))
         post = run.posted[-1:]
         if not post:
             raise UserError(self.env._("The gateway did not take the mail."))
@@ -275,7 +299,7 @@ class MailBridgeMessage(models.Model):
         :param screen: the account's rules decide, as when the mail came in.
         """
         self.ensure_one()
-        if self.posted_ids and self.state in ("routed", "repeated"):
+        if self.posted_ids.filtered(lambda post: post.model != self._name):
             raise UserError(self.env._("This mail stands in a record already."))
         try:
             mail = self._mail()
@@ -308,12 +332,13 @@ class MailBridgeMessage(models.Model):
     def action_release(self):
         """Let a held or quarantined mail into the record it was meant for.
 
-        A mail that only the test mode held was never judged: its sender may still be
-        forged, so it goes the way of a mail that comes in.
+        A mail that was held before it was judged may still be forged: it goes the way
+        of a mail that comes in, but for the test mode.
         """
         for message in self:
             message.check_access("write")
-            message.sudo()._again(released=message.reason != "test_mode")
+            is_judged = message.state == "quarantined" or message.reason == "loop"
+            message.sudo()._again(released=is_judged)
 
     def action_reject(self):
         """Keep the mail out of the records for good."""
@@ -365,3 +390,9 @@ def target_values(route):
     """Return the record of a route that was served before, as far as it is known."""
     model, res_id = route[:2]
     return {"res_model": model, "res_id": res_id} if res_id else {}
+
+
+def _is_proven(mail):
+    """Tell whether the domain of the one author in From vouches for a mail."""
+    # nothing is aligned with no verdict at all: the common case saves a parse
+    return mail.verdicts.known and is_aligned(mail.verdicts, from_domain(mail.mime))

@@ -54,5 +54,7 @@ class MailBridgeServed(models.Model):
 
     @api.model
     def _forget_before(self, horizon, batch):
-        """Delete what is older than any message that could be posted again."""
-        self.search([("served_at", "<", horizon)], limit=batch).unlink()
+        """Delete what is older than all messages, and return how many that were."""
+        old = self.search([("served_at", "<", horizon)], limit=batch)
+        old.unlink()
+        return len(old)

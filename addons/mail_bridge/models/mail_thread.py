@@ -26,7 +26,8 @@ class MailThread(models.AbstractModel):
             )
         run.before_route(message_dict)
         if run.forced:
-            routes = [(*run.forced, self.env.uid, None)]
+            model, res_id, values, alias = run.forced
+            routes = [(model, res_id, values, self.env.uid, alias)]
         else:
             routes = super().message_route(
                 message, message_dict, OWN_MODEL, run.message.id
@@ -53,11 +54,20 @@ class MailThread(models.AbstractModel):
         return is_bounce
 
     @api.model
+    def _detect_loop_headers(self, msg_dict):
+        is_answer = super()._detect_loop_headers(msg_dict)
+        run = current_run(self.env)
+        if is_answer and run:
+            run.on_bounce_answer()
+            return False
+        return is_answer
+
+    @api.model
     def _detect_loop_sender(self, message, message_dict, routes):
         is_loop = super()._detect_loop_sender(message, message_dict, routes)
         run = current_run(self.env)
         if is_loop and run:
-            run.on_loop(self.env, routes)
+            run.on_loop(self.env, message_dict, routes)
             return False
         return is_loop
 
@@ -66,7 +76,7 @@ class MailThread(models.AbstractModel):
         """A provider has accepted the mail long ago: a bounce would hit a stranger."""
         run = current_run(self.env)
         if run:
-            run.reason = "refused"
+            run.is_refused = True
             return
         super()._routing_create_bounce_email(email_from, body_html, message, **values)
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from ..exceptions import PermanentError, TemporaryError
 from .authentication import check_dkim
 from .base import AuthenticationVerdicts, FetchRequest
+from .dkim import TxtLookup
 from .http import TOTAL_TIMEOUT, fetch
 
 #: Name of the verdicts among what was got; no adapter may fetch under it.
@@ -30,11 +31,13 @@ class Errand:
     """What one post lacks: content behind URLs, and DNS's word on its mails.
 
     :param attempt: the number of this try of the post, from 1.
+    :param lookup: answers DNS questions; the system's resolver where none is given.
     """
 
     attempt: int
     requests: Sequence[FetchRequest] = ()
     mails: Sequence[bytes] = field(default=(), repr=False)
+    lookup: TxtLookup | None = None
 
     def run(self) -> tuple[dict[str, bytes], TemporaryError | None]:
         """Return what was got by name, and what keeps the post waiting, if anything.
@@ -63,7 +66,7 @@ class Errand:
             return b""
 
     def _judge(self) -> bytes:
-        verdicts = [check_dkim(mime) for mime in self.mails]
+        verdicts = [check_dkim(mime, self.lookup) for mime in self.mails]
         unknown = any(item.dkim == "temperror" for item in verdicts)
         if unknown and self.attempt < DKIM_TRIES:
             raise TemporaryError("DNS does not answer for a DKIM key")

@@ -1,5 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo.exceptions import UserError
 from odoo.tests import tagged
 
 from ..providers.base import InboundMail
@@ -146,6 +147,29 @@ class TestRouting(BridgeCase):
         first = self.deliver(self.make_mail("One", **same), ["x@elsewhere.example"])
         second = self.deliver(self.make_mail("Two", **same), ["x@elsewhere.example"])
         self.assertEqual((first.state, second.state), ("unrouted", "unrouted"))
+
+    def test_refusal_of_one_alias_says_nothing_of_the_other(self):
+        self.alias_a.alias_contact = "partners"
+        both = [f"desk-a@{DOMAIN}", f"desk-b@{DOMAIN}"]
+        message = self.deliver(self.make_mail(To=", ".join(both)), both)
+        self.assertEqual((message.state, message.reason), ("routed", False))
+        self.assertIn("does not accept", message.note)
+        record = self.env[message.res_model].browse(message.res_id)
+        self.assertEqual(len(self.posts(record)), 1)
+        with self.assertRaises(UserError):
+            message._again()
+        self.assertEqual(len(self.posts(record)), 1)
+
+    def test_answer_to_one_of_odoo_s_bounces_waits_in_the_inbox(self):
+        bounce = "<123-openerp-loop-detection-bounce-email@host.example>"
+        mime = self.make_mail(References=bounce)
+        message = self.deliver(mime, [f"desk-a@{DOMAIN}"])
+        self.assertEqual((message.state, message.reason), ("held", "loop"))
+        self.assertEqual(len(self.posts(message)), 1)
+        mail = InboundMail(mime=mime, envelope_recipients=(f"desk-a@{DOMAIN}",))
+        message.posted_ids.unlink()
+        message._route(mail, mime, released=True)
+        self.assertEqual(message.state, "routed")
 
     def test_other_domains_are_rejected_and_kept(self):
         self.account.accepted_domains = f"{DOMAIN}, second.example"

@@ -115,17 +115,18 @@ class MailBridgeRouteWizard(models.TransientModel):
         if not record:
             raise UserError(self.env._("Choose a record."))
         record.check_access("write")
-        message.sudo()._again(forced=(record._name, record.id, None))
+        message.sudo()._again(forced=(record._name, record.id, None, None))
 
     def _route_to_new(self, message):
-        message.sudo()._again(forced=(self._new_model(), 0, {}))
+        message.sudo()._again(forced=(self._new_model(), 0, {}, None))
 
     def _route_to_alias(self, message):
         if not self.alias_name:
             raise UserError(self.env._("An alias needs a name."))
         alias = self._alias_sudo()
         defaults = ast.literal_eval(alias.alias_defaults or "{}")
-        place = (alias.alias_model_id.model, alias.alias_force_thread_id or 0, defaults)
+        thread_id = alias.alias_force_thread_id or 0
+        place = (alias.alias_model_id.model, thread_id, defaults, alias)
         message.sudo()._again(forced=place)
 
     def _new_model(self):

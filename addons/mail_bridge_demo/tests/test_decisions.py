@@ -6,7 +6,9 @@ from odoo import fields
 from odoo.exceptions import UserError
 from odoo.tests import TransactionCase, tagged
 
-from odoo.addons.mail_bridge.exceptions import PermanentError
+from odoo.addons.mail_bridge.const import MAX_TRIES
+from odoo.addons.mail_bridge.exceptions import PayloadError, PermanentError
+from odoo.addons.mail_bridge.providers.base import utcnow
 
 from .common import SimulatorMixin
 
@@ -87,6 +89,57 @@ class TestDecisions(SimulatorMixin, TransactionCase):
         self.env.flush_all()
         self.env["mail.bridge.intake"]._cron_retention()
         self.assertTrue(waiting[0].intake_id.body_deleted)
+
+    def test_bounce_goes_where_a_person_wants_it(self):
+        bounce = self.simulate(self.account, "bounce")
+        self.assertEqual((bounce.state, len(bounce.posted_ids)), ("routed", 0))
+        record = self.env["res.partner"].create({"name": "By hand"})
+        bounce._again(forced=(record._name, record.id, None, None))
+        self.assertEqual(bounce._record(), record)
+        self.assertEqual(bounce.posted_ids.res_id, record.id)
+
+    def dead(self):
+        """Return the post of a mail that Odoo could not process."""
+        intake = self.account._demo_store(self.account._simulate("plain"), utcnow())
+        intake.attempts = MAX_TRIES
+        self.env.flush_all()
+        intake._write_failure(intake, MAX_TRIES, ValueError("odd"))
+        return intake
+
+    def test_dead_letter_stands_in_the_inbox(self):
+        intake = self.dead()
+        self.assertEqual(intake.state, "dead")
+        message = intake.message_ids
+        self.assertEqual((message.state, message.reason), ("held", "failed"))
+        self.assertIn("odd", message.note)
+        message.action_process_again()
+        self.assertEqual((message.state, message.trust), ("routed", "verified"))
+
+    def test_dead_letter_that_is_tried_again_is_the_same_mail(self):
+        intake = self.dead()
+        message = intake.message_ids
+        intake.action_retry()
+        intake._deliver(intake._mails())
+        self.assertEqual((intake.state, intake.message_ids), ("done", message))
+        self.assertEqual(message.state, "routed")
+
+    def test_mail_processed_by_hand_is_not_processed_twice(self):
+        intake = self.dead()
+        message = intake.message_ids
+        message.action_process_again()
+        posts = message.posted_ids
+        intake.action_retry()
+        intake._deliver(intake._mails())
+        self.assertEqual((intake.state, message.posted_ids), ("done", posts))
+
+    def test_dead_letter_that_nobody_can_read_has_no_mail(self):
+        intake = self.account._demo_store(self.account._simulate("plain"), utcnow())
+        self.env.cr.execute(
+            "DELETE FROM mail_bridge_intake_body WHERE intake_id = %s", (intake.id,)
+        )
+        intake._write_failure(intake, 1, PayloadError("odd"))
+        self.assertEqual((intake.state, len(intake.message_ids)), ("dead", 0))
+        self.assertTrue(self.account.activity_ids)
 
     def test_without_its_original_a_mail_says_so(self):
         message = self.simulate(self.account, "unrouted")
