@@ -182,13 +182,26 @@ def from_domain(mime: bytes) -> str:
     if not is_ordinary(b"from", values[0]) or _count_at(values[0]) != 1:
         return ""
     own = [address for _, address in read_mailboxes(values[0], 2)[0]]
-    text = values[0].decode("ascii", "surrogateescape")
-    header = policy.SMTP.header_fetch_parse("From", text)
-    standard = [item.addr_spec for item in header.addresses if "@" in item.addr_spec]
-    gateway = [address for _, address in _lenient(str(header)) if "@" in address]
+    standard, gateway = _read_as_others(values[0])
     if len(own) != 1 or not own == standard == gateway:
         return ""
     return normal_domain(own[0].rpartition("@")[2])
+
+
+def _read_as_others(value: bytes) -> tuple[list[str], list[str]]:
+    """Return the addresses as the ``email`` package and as Odoo find them."""
+    text = value.decode("ascii", "surrogateescape")
+    try:
+        header = policy.SMTP.header_fetch_parse("From", text)
+        standard = [item.addr_spec for item in header.addresses]
+    except Exception:  # its parser dies on more than we know of
+        return [], []
+    gateway = [address for _, address in _lenient(str(header))]
+    return _with_at(standard), _with_at(gateway)
+
+
+def _with_at(addresses: list[str]) -> list[str]:
+    return [address for address in addresses if "@" in address]
 
 
 def _count_at(value: bytes) -> int:

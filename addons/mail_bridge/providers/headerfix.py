@@ -97,11 +97,13 @@ _WORD = re.compile(rb"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\s]*)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 _Q_BYTE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _WORD_GAP = re.compile(rb"(\?=)[ \t\r\n]+(?==\?)")
-_ATOM = rb"[\w.!#$%&'*+/=?^`{|}~-]+"
-_PHRASE_WORD = rb"[\w.'+\-=?/*@\x80-\xff]+"
+#: A dot in front (``.Net <a@b.example>``), or one right before ``<``, is too much for
+#: the ``email`` package.
+_ATOM = rb"[\w!#$%&'*+/=?^`{|}~-][\w.!#$%&'*+/=?^`{|}~-]*"
+_PHRASE_WORD = rb"[\w'+\-=?/*@\x80-\xff][\w.'+\-=?/*@\x80-\xff]*"
 _MAILBOX = (
     rb'(?:(?:"[^"\\]*" ?|' + _PHRASE_WORD + rb"(?: " + _PHRASE_WORD + rb")* ?|)"
-    rb"<" + _ATOM + rb"@[\w.-]+>|" + _ATOM + rb"@[\w.-]+)"
+    rb"(?<!\.)<" + _ATOM + rb"@[\w.-]+>|" + _ATOM + rb"@[\w.-]+)"
 )
 #: Only for a few hundred bytes: it may step back once over each word.
 _PLAIN_ADDRESSES = re.compile(_MAILBOX + rb"(?: ?, ?" + _MAILBOX + rb")*")
@@ -124,18 +126,13 @@ def is_ordinary(name: bytes, value: bytes) -> bool:
         return True
     if not value.isascii() and not _is_sound_utf8(value):
         return False
-    if b"=?" in value:
-        if not words_are_ordinary(value):
-            return False
-        if has_broken_word(value) and not reads_well(name, value):
-            return False
-    if name in ADDRESS_FIELDS:
-        return _addresses_are_ordinary(name, value)
-    if name in (b"message-id", b"resent-message-id"):
-        return _PLAIN_ID.fullmatch(value) is not None or reads_well(name, value)
+    if b"=?" in value and not words_are_ordinary(value):
+        return False
     if name in DATE_FIELDS:
         return _PLAIN_DATE.fullmatch(value.strip()) is not None
-    return True
+    if name in ADDRESS_FIELDS and _count_commas(value) >= MAX_ADDRESSES:
+        return False
+    return _is_plain(name, value) or reads_well(name, value)
 
 
 def reads_well(name: bytes, value: bytes) -> bool:
@@ -287,14 +284,25 @@ def _word_bytes(match: re.Match[bytes]) -> bytes | None:
         return None
 
 
-def _addresses_are_ordinary(name: bytes, value: bytes) -> bool:
-    if not value.strip():
-        return True
-    if value.count(b",") + value.count(b";") >= MAX_ADDRESSES:
+def _is_plain(name: bytes, value: bytes) -> bool:
+    """Whether a field is written so simply that it need not be tried.
+
+    Never with encoded words: what is decoded takes part in the parser's grammar
+    (``=?utf-8?q?=3Ca?=x@b.example``).
+    """
+    if b"=?" in value:
         return False
-    if len(value) <= 500 and _PLAIN_ADDRESSES.fullmatch(unfold(value)):
-        return True
-    return reads_well(name, value)
+    if name in ADDRESS_FIELDS:
+        if not value.strip():
+            return True
+        return len(value) <= 500 and bool(_PLAIN_ADDRESSES.fullmatch(unfold(value)))
+    if name in (b"message-id", b"resent-message-id"):
+        return _PLAIN_ID.fullmatch(value) is not None
+    return True
+
+
+def _count_commas(value: bytes) -> int:
+    return value.count(b",") + value.count(b";")
 
 
 def _repair_ids(name: bytes, value: bytes) -> str:

@@ -103,6 +103,14 @@ class TestRepair(TransactionCase):
         files = {file.name: file.raw for file in message.attachment_ids}
         self.assertEqual(files, {"x": bytes(range(256)), "ünter.bin": b"\r\nraw\n"})
 
+    def test_senders_that_the_parser_dies_on(self):
+        for name in (".Net ", "...", "Example Inc.", "=?utf-8?q?=3Ca?="):
+            with self.subTest(name=name):
+                raw = bad_mails.plain(RECIPIENT, sender=f"{name}<a@b.example>")
+                message = self.process(make_safe(raw).mime)
+                self.assertEqual(len(message), 1)
+                self.assertIn("a@b.example", message.email_from)
+
     def test_a_mail_without_a_sender_is_not_ours(self):
         """Odoo posts a mail without From as its own robot."""
         message = self.process(make_safe(bad_mails.no_from(RECIPIENT)).mime)

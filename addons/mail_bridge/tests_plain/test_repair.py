@@ -489,3 +489,49 @@ class TestAnyBytes:
         if is_ordinary(found):
             ours = [part.media_type.decode() for part in found.parts]
             assert ours == list(kinds(read(raw)))
+
+
+# ------------------------------------------------------------------------- addresses
+
+#: The parser of Python 3.10 to 3.12 dies on them; whoever reads them sees no fault.
+ODD_NAMES = [
+    ".Net <a@b.example>",
+    "... <a@b.example>",
+    "Example Inc.<a@b.example>",
+]
+#: It takes what is decoded for a part of the address.
+ODD_WORDS = ["=?utf-8?q?=3Ca?=x@b.example", "=?utf-8?b?PGE+?=a@b.example"]
+ADDRESS_PIECES = [
+    "a@b.example", "<a@b.example>", "Name", '"Name"', ",", ";", ":", " ", "\t", "(",
+    ")", "(c)", '"', "\\", "@", "<", ">", "<<", "group:", ".", "..", "[192.0.2.1]", "é",
+    "%", "*0*=", "=?x?=", "=?utf-8?q?=3Ca?=", "=?utf-8?b?PGE+?=", "=?utf-8?q?=2C?=",
+    "=?utf-8?q?=22?=", "=?utf-8?q?=28?=", "=?utf-8?q?=40?=", "=?utf-8?q?=2E?=",
+    "=?utf-8?q?x?=", "=?utf-8?q??=", "=?utf-8?q?_?=", "=?iso-2022-jp?b?GyRCJA==?=",
+]  # fmt: skip
+
+
+def with_field(name, value):
+    """Return an ordinary mail with that one value in place of its own."""
+    line = f"{name}: {value}\r\n".encode()
+    rest = re.sub(rb"(?m)^%s: .*\r\n" % name.encode(), b"", plain(TO))
+    return line + rest
+
+
+ADDRESS_FIELDS = st.sampled_from(["From", "To", "Cc", "Reply-To", "Resent-To"])
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("name", ["From", "To", "Cc", "Resent-To"])
+    @pytest.mark.parametrize("value", ODD_NAMES + ODD_WORDS)
+    def test_an_odd_one_is_read(self, name, value):
+        check(with_field(name, value))
+
+    @pytest.mark.parametrize("value", ODD_NAMES)
+    def test_name_and_address_are_kept(self, value):
+        [box] = read(make_safe(with_field("From", value)).mime)["From"].addresses
+        assert box.addr_spec == "a@b.example"
+        assert box.display_name == value.partition("<")[0].strip()
+
+    @given(st.lists(st.sampled_from(ADDRESS_PIECES), max_size=6), ADDRESS_FIELDS)
+    def test_any_pieces(self, pieces, name):
+        check(with_field(name, "".join(pieces)))
