@@ -13,7 +13,10 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -99,27 +102,65 @@ def configured_keys(option: str | None) -> list[str]:
 def read_key_file(path: Path) -> list[str]:
     """Return the keys of a key file; none where there is no file.
 
-    :raises KeyRingError: others than the owner may read it.
+    :raises KeyRingError: others than the owner may read it, or there is no key in it.
     """
     try:
         mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii")
     except FileNotFoundError:
         return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyRingError(f"{path.name} cannot be read") from error
     if stat.S_IMODE(mode) & 0o077:
         raise KeyRingError(f"{path.name} must be readable by its owner alone (0600)")
-    return split_keys(path.read_text(encoding="ascii"))
+    keys = split_keys(text)
+    if not keys:
+        raise KeyRingError(
+            f"{path.name} is empty: put the key back, or delete the file"
+        )
+    return keys
 
 
 def create_key_file(path: Path) -> list[str]:
-    """Make a new key; a key that another process made meanwhile wins."""
+    """Make a new key; a key that another process made meanwhile wins.
+
+    The file gets its name when it is complete and on disk: a crash or a full disk
+    never leaves a name without a key.
+
+    :raises KeyRingError: the file cannot be written.
+    """
     key = Fernet.generate_key().decode()
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _draft(path.parent, key) as draft:
+            os.link(draft, path)  # fails where the name is taken
+        _sync_folder(path.parent)
     except FileExistsError:
         return read_key_file(path)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise KeyRingError(
+            f"{path.name} cannot be written: {error.strerror}"
+        ) from error
     return [key]
+
+
+@contextmanager
+def _draft(folder: Path, text: str) -> Iterator[str]:
+    """Yield the name of a file (0600) with that content, on disk; it goes after use."""
+    handle, name = tempfile.mkstemp(prefix=f"{KEY_FILE}.", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        yield name
+    finally:
+        os.unlink(name)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

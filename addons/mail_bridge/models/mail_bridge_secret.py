@@ -75,9 +75,12 @@ class MailBridgeSecret(models.Model):
     def _ring(self, for_new_value=False):
         """Return this host's key ring for this database.
 
+        While a new key is brought to one host after the other, a host that has not got
+        it yet still reads all that its own keys decrypt; it must not write.
+
         :param for_new_value: a value is about to be encrypted: where the database
             holds none yet, a key file may be made.
-        :raises KeyRingError: no key, or not the key that the database was written with.
+        :raises KeyRingError: no key; for a new value: not the key in use.
         """
         path = Path(config["data_dir"]) / KEY_FILE
         keys = configured_keys(config.get(RING_OPTION)) or read_key_file(path)
@@ -88,13 +91,9 @@ class MailBridgeSecret(models.Model):
         ring = _rings.get(tuple(keys))
         if ring is None:
             ring = _rings[tuple(keys)] = KeyRing(keys)
-        expected = (
-            self.env["ir.config_parameter"].sudo().get_param(FINGERPRINT_PARAMETER)
-        )
-        if expected and expected not in ring.fingerprints:
-            raise KeyRingError(
-                f"this host lacks the database's Mail Bridge key {expected}"
-            )
+        if for_new_value:
+            parameter = self.env["ir.config_parameter"].sudo()
+            _check_has_keys(ring, [parameter.get_param(FINGERPRINT_PARAMETER)])
         return ring
 
     @api.model
@@ -105,11 +104,12 @@ class MailBridgeSecret(models.Model):
 
     @api.model
     def _is_ready(self):
-        """Return why this host cannot decrypt (text), or ``False`` where it can."""
-        if not self.sudo().search_count([], limit=1):
+        """Return why this host cannot decrypt all (text), ``False`` where it can."""
+        used = [key for (key,) in self.sudo()._read_group([], ["key_fingerprint"])]
+        if not used:
             return False
         try:
-            self._ring()
+            _check_has_keys(self._ring(), used)
         except KeyRingError as error:
             return str(error)
         return False
@@ -185,7 +185,14 @@ class MailBridgeSecret(models.Model):
     def action_reencrypt(self):
         """Encrypt every value with the active key of the ring; return how many."""
         self._check_administrator()
-        ring = self._ring()
+        try:
+            return self._reencrypt(self._ring(for_new_value=True))
+        except KeyRingError as error:
+            raise UserError(
+                self.env._("Not all credentials can be read: %(why)s.", why=error)
+            ) from error
+
+    def _reencrypt(self, ring):
         secrets = self.sudo().search([])
         for secret in secrets:
             binding = self._binding(secret.res_model, secret.res_id, secret.name)
@@ -213,6 +220,13 @@ class MailBridgeSecret(models.Model):
     def _check_administrator(self):
         if not self.env.su and not self.env.user.has_group("base.group_system"):
             raise AccessError(self.env._("Only an administrator may do this."))
+
+
+def _check_has_keys(ring, fingerprints):
+    """Raise ``KeyRingError`` where the ring lacks one of the keys."""
+    for key in fingerprints:
+        if key and key not in ring.fingerprints:
+            raise KeyRingError(f"this host lacks the database's Mail Bridge key {key}")
 
 
 def secret_field(string, help):  # noqa: A002 Odoo's own word
@@ -255,6 +269,16 @@ class MailBridgeSecretMixin(models.AbstractModel):
         """Return a secret given by the environment or odoo.conf, or ``None``."""
         self.ensure_one()
         return secret_outside(self.reference or str(self.id), name)
+
+    def _has_secret(self, name):
+        """Tell whether a secret is set; unlike its field also while that is written."""
+        self.ensure_one()
+        place = [("res_model", "=", self._name), ("res_id", "=", self.id)]
+        stored = self.env["mail.bridge.secret"].sudo()
+        return bool(
+            self._secret_outside(name)
+            or stored.search_count([*place, ("name", "=", name)], limit=1)
+        )
 
     def _secret_horizon(self):
         """Return how long a replaced secret stays live (timedelta)."""

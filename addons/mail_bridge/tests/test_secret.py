@@ -138,6 +138,28 @@ class TestSecret(TransactionCase):
         self.env.flush_all()
         self.assertEqual(self.live(), [CANARY])
 
+    def test_a_new_key_may_come_to_one_host_after_the_other(self):
+        """The host without it goes on with all accounts but the changed one."""
+        other = self.env["mail.bridge.account"].create({"name": "Other"})
+        self.Secret._store(self.account, "canary", CANARY)
+        self.Secret._store(other, "canary", "other")
+        old = read_key_file(self.folder / "mail_bridge.key")[0]
+        new = Fernet.generate_key().decode()
+        os.environ["MAIL_BRIDGE_KEYS"] = f"{new},{old}"
+        self.Secret._store(other, "canary", "changed")
+        self.env.flush_all()
+        os.environ["MAIL_BRIDGE_KEYS"] = old
+        self.assertEqual(self.live(), [CANARY])
+        with self.assertRaises(KeyRingError):
+            other._live_secrets()
+        with self.assertRaises(UserError):
+            self.Secret._store(self.account, "canary", "written with the old key")
+        self.assertIn(fingerprint(new), self.Secret._is_ready())
+        with self.assertRaises(UserError):
+            self.Secret.action_reencrypt()
+        os.environ["MAIL_BRIDGE_KEYS"] = f"{new},{old}"
+        self.assertFalse(self.Secret._is_ready())
+
     def test_copy_has_no_secrets(self):
         self.Secret._store(self.account, "canary", CANARY)
         self.assertNotIn("canary", self.account.copy()._live_secrets())
