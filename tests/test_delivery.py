@@ -3,9 +3,10 @@
 """From the door into the chatter: once per route, whatever else happens."""
 
 import asyncio
+import re
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -282,6 +283,62 @@ def test_a_worker_killed_in_the_middle_counts_as_a_try(
     bridge.let_a_minute_pass()
     assert len(bridge.arrived(subject)) == 1
     assert bridge.intakes(mailgun)[0][1:3] == ("done", 2)
+
+
+# ------------------------------------------------------------------- a long queue
+
+
+def calls_of_the_drains(log: str) -> list[float]:
+    """How long each call took, seconds, by the log of Odoo's cron workers."""
+    line = (
+        r"(?m)^(\S+ \S+) \d+ INFO .* Job '(Mail Bridge: process intake.*?)' .*? (\w+)"
+    )
+    started, took = {}, []
+    for stamp, job, word in re.findall(line, log):
+        moment = datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007
+        if word == "starting":
+            started[job] = moment
+        elif job in started:
+            took.append((moment - started.pop(job)).total_seconds())
+    return took
+
+
+def test_drains_work_in_turns_of_five_seconds_until_the_queue_is_empty(
+    bridge, desk, server
+):
+    """No call pins a cron worker, and none is the last one as long as mail waits."""
+    account = bridge.account("raw")
+    subject = unique("Many")
+    with held_table(bridge, "crm_lead"):
+        for number in range(300):
+            mail = make_mail(desk, f"{subject} {number}")
+            assert bridge.post(account.post(desk, mail)).status == 200
+    offset = server.log_size()
+    counted = "SELECT count(*) FROM crm_lead WHERE name LIKE %s"
+    wait_for(lambda: bridge.sql(counted, f"{subject}%") == [(300,)], 55)
+    bridge.settled(account)
+    calls = calls_of_the_drains(server.log_text(offset))
+    assert len(calls) >= 2
+    assert max(calls) < 8  # five seconds, the last mail, and one more look
+
+
+def test_many_posts_leave_few_wakes(bridge, desk):
+    """At most one trigger row for 200 ms and drain, though drains answer them."""
+    account = bridge.account("raw")
+    [(before,)] = bridge.sql("SELECT coalesce(max(id), 0) FROM ir_cron_trigger")
+    start = time.monotonic()
+    for _ in range(200):
+        mail = make_mail(desk, unique("Wake"))
+        assert bridge.post(account.post(desk, mail)).status == 200
+    took = time.monotonic() - start
+    [(rows,)] = bridge.sql(
+        """SELECT count(*) FROM ir_cron_trigger t JOIN ir_cron c ON c.id = t.cron_id
+             JOIN ir_act_server a ON a.id = c.ir_actions_server_id
+            WHERE t.id > %s AND a.code = 'model._cron_process()'""",
+        before,
+    )
+    assert rows <= took / 0.2 + 2
+    bridge.settled(account)
 
 
 # ------------------------------------------------------------- mail the drain causes
