@@ -53,6 +53,10 @@ def every_path(bridge) -> dict[str, tuple]:
             bridge.client.write("mail.bridge.account", account.id, require_token=False)
             post = account.post(desk, make_mail(desk, subject)).at(path)
             found["mailgun, token"] = (post, subject)
+            subject = unique("token and mime")
+            mime = make_mail(desk, subject).as_bytes()
+            post = mailgun_raw(account.key, desk, mime).at(f"{path}/mime")
+            found["mailgun, token, raw"] = (post, subject)
     return found
 
 

@@ -10,11 +10,13 @@ import subprocess
 import time
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.support import posts, wire
 from tests.support.bridge import DOMAIN, Bridge, wait_for
 from tests.support.faults import MET
 from tests.support.posts import make_mail, unique
+from tools.client import OdooError
 from tools.postgres import binaries
 
 MB = 1024 * 1024
@@ -184,12 +186,42 @@ def test_only_allowed_networks_may_post(bridge, desk):
     headers = [("Content-Length", "1000")]
     with wire.Wire(bridge.server.port, seconds=10) as connection:
         connection.send(wire.head("POST", account.path, headers))
-        assert connection.reply().status == 403  # before the body
+        assert is_try_again(connection.reply())  # before the body
+    # the token was right: the provider may have moved, or our own proxy hides it
+    assert_told(bridge, account, "network")
     bridge.client.write(
         "mail.bridge.account", account.id, allowed_networks="192.0.2.0/24, 127.0.0.0/8"
     )
     subject = unique()
     assert bridge.post(account.post(desk, make_mail(desk, subject))).status == 200
+    assert bridge.arrived(subject)
+
+
+def test_a_key_proves_a_post_in_spite_of_its_network(bridge, desk, mailgun):
+    """It may not come in from there, but the mail is known to be genuine."""
+    away = bridge.account("mailgun", allowed_networks="192.0.2.0/24")
+    subject = unique()
+    post = away.post(desk, make_mail(desk, subject))
+    assert is_try_again(bridge.post(post))
+    assert_told(bridge, away, "network")
+    assert bridge.intakes(away) == []
+    bridge.client.write("mail.bridge.account", away.id, allowed_networks="127.0.0.1")
+    assert bridge.post(post).status == 200
+    assert bridge.arrived(subject)
+
+
+def test_a_key_proves_a_post_without_the_secret_address(bridge, desk):
+    """The provider still has the address of before it was made secret."""
+    strict = bridge.account("mailgun", require_token=True)
+    subject = unique()
+    mail = make_mail(desk, subject)
+    forged = posts.mailgun_mail("another key", desk, mail)
+    assert bridge.post(forged).status == 403
+    assert notices(bridge, strict, "address") == []
+    post = strict.post(desk, mail).at("/mailgate/mailgun")
+    assert is_try_again(bridge.post(post))
+    assert_told(bridge, strict, "address")
+    assert bridge.post(post.at(strict.path)).status == 200
     assert bridge.arrived(subject)
 
 
@@ -278,6 +310,121 @@ def test_a_key_of_two_accounts_is_ambiguous(bridge, desk, mailgun):
     bridge.client.call("mail.bridge.account", "action_disable", [twin.id])
     assert bridge.post(post).status == 200
     assert bridge.arrived(subject)
+
+
+def test_a_wrong_signature_is_told_to_each_account_it_may_be_for(bridge, desk, mailgun):
+    """A key changed at the provider alone: the mail is lost unless somebody looks."""
+    other = bridge.account("mailgun")
+    forged = posts.mailgun_mail("the new key", desk, make_mail(desk, unique()))
+    assert bridge.post(forged).status == 403
+    for account in (mailgun, other):
+        assert_told(bridge, account, "signature")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_an_archived_account_makes_the_provider_keep_the_mail(bridge, desk, code):
+    account = bridge.account(code)
+    subject = unique()
+    post = account.post(desk, make_mail(desk, subject))
+    bridge.client.call("mail.bridge.account", "action_archive", [account.id])
+    assert is_try_again(bridge.post(post))
+    assert_told(bridge, account, "disabled")
+    bridge.client.call("mail.bridge.account", "action_unarchive", [account.id])
+    assert bridge.post(post).status == 200
+    assert bridge.arrived(subject)
+
+
+def test_the_key_of_an_enabled_account_cannot_be_emptied(bridge, mailgun, server_log):
+    server_log.expect(r"odoo\.http: .* signing key is missing")
+    with pytest.raises(OdooError, match="signing key is missing"):
+        bridge.client.write(
+            "mail.bridge.account", mailgun.id, mailgun_signing_key=False
+        )
+    off = {"state": "disabled", "mailgun_signing_key": False}
+    bridge.client.write("mail.bridge.account", mailgun.id, **off)
+    on = {"state": "enabled", "mailgun_signing_key": mailgun.key}
+    bridge.client.write("mail.bridge.account", mailgun.id, **on)
+
+
+def test_an_account_whose_key_is_gone_makes_the_provider_keep_the_mail(
+    bridge, desk, mailgun, shell
+):
+    """An environment variable that was forgotten, say: trouble of ours."""
+    shell(
+        f"""
+        env["mail.bridge.secret"].search(
+            [
+                ("res_model", "=", "mail.bridge.account"),
+                ("res_id", "=", {mailgun.id}),
+                ("name", "=", "mailgun_signing_key"),
+            ]
+        ).unlink()
+        env.registry.signal_changes()
+        """
+    )
+    subject = unique()
+    post = mailgun.post(desk, make_mail(desk, subject))
+    assert is_try_again(bridge.post(post))
+    assert_told(bridge, mailgun, "no_key")
+    key = {"mailgun_signing_key": mailgun.key}
+    bridge.client.write("mail.bridge.account", mailgun.id, **key)
+    assert bridge.post(post).status == 200
+    assert bridge.arrived(subject)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_host_without_the_key_ring_makes_the_provider_keep_the_mail(
+    bridge, desk, make_server, server_log, code
+):
+    """Another host of the same database; ours takes the retry."""
+    account = bridge.account(code, require_token=True)
+    subject = unique()
+    post = account.post(desk, make_mail(desk, subject))
+    stranger = {"MAIL_BRIDGE_KEYS": Fernet.generate_key().decode()}
+    other = make_server(workers=1, max_cron_threads=0, environment=stranger)
+    server_log.watch(other)
+    assert is_try_again(post.to(other.port))
+    other.stop()
+    assert bridge.intakes(account) == []
+    assert_told(bridge, account, "key_ring")
+    assert bridge.post(post).status == 200
+    assert bridge.arrived(subject)
+
+
+def test_a_provider_whose_addon_is_not_there_keeps_the_mail(
+    bridge, desk, make_server, server_log, odoo, tmp_path
+):
+    """After a deployment that forgot a folder: 404 is for what does not exist."""
+    account = bridge.account("improvmx")
+    subject = unique()
+    post = account.post(desk, make_mail(desk, subject))
+    *others, ours = odoo.addons_path()
+    for addon in ours.iterdir():
+        if addon.name != "mail_bridge_improvmx":
+            (tmp_path / addon.name).symlink_to(addon)
+    path = ",".join(map(str, [*others, tmp_path]))
+    server = make_server(workers=1, max_cron_threads=0, addons_path=path)
+    server_log.watch(server)
+    server_log.expect(r"odoo\.(modules|addons|models|fields|api|tools)")
+    for where in (account.path, "/mailgate/improvmx"):
+        assert is_try_again(post.at(where).to(server.port))
+    assert wire.request(server.port, "POST", "/mailgate/nobody").status == 404
+    server.stop()
+    assert bridge.post(post).status == 200
+    assert bridge.arrived(subject)
+
+
+def test_a_base_url_with_a_slash_makes_no_address_with_two(bridge, mailgun):
+    [(before,)] = bridge.sql(
+        "SELECT value FROM ir_config_parameter WHERE key = 'web.base.url'"
+    )
+    base = ("web.base.url", "https://odoo.example/")
+    bridge.client.call("ir.config_parameter", "set_param", *base)
+    [shown] = bridge.client.call(
+        "mail.bridge.account", "read", [mailgun.id], ["webhook_url"]
+    )
+    bridge.client.call("ir.config_parameter", "set_param", "web.base.url", before)
+    assert shown["webhook_url"] == "https://odoo.example/mailgate/mailgun"
 
 
 # ------------------------------------------------------------------- repetitions
@@ -431,6 +578,16 @@ class _Bytes:
         return self.mime
 
 
+def test_raw_mime_comes_in_at_the_secret_address_too(bridge, desk):
+    account = bridge.account("mailgun", require_token=True)
+    subject = unique("Bytes")
+    mime = make_mail(desk, subject).as_bytes()
+    post = posts.mailgun_raw(account.key, desk, mime)
+    assert bridge.post(post.at(f"{account.path}/mime")).status == 200
+    assert bridge.arrived(subject)
+    assert original(bridge, subject) == mime
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_attachments_arrive_byte_by_byte(bridge, desk, code):
     account = bridge.account(code)
@@ -525,6 +682,16 @@ def test_a_verified_body_over_the_limit_becomes_a_message(bridge, desk, code):
     # the same once more is a repetition
     assert bridge.post(post).status == 200
     assert len(bridge.settled(account)) == 1
+
+
+def test_an_ordinary_mail_is_kept_however_small_the_limit(bridge, desk):
+    account = bridge.account("mailgun", mail_limit_mb=1, require_token=True)
+    subject = unique("10 MB")
+    mail = make_mail(desk, subject, files=[("a.bin", os.urandom(12 * MB))])
+    assert bridge.post(account.post(desk, mail)).status == 200
+    wait_for(lambda: bridge.messages(subject), 30)
+    [entry] = bridge.messages(subject)
+    assert entry["state"] == "too_large"
 
 
 def test_an_unverified_body_over_the_limit_is_refused(bridge, desk):

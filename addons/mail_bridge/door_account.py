@@ -62,6 +62,7 @@ class StoredSecret:
 class DoorAccount:
     """An account as the door sees it; cached until an account or secret changes.
 
+    ``state`` is ``disabled`` for an archived account too.
     ``addresses`` maps the SHA-256 of each URL token to the time (naive UTC) until
     which it is valid, ``None`` for the current one.
     """
@@ -83,11 +84,10 @@ class DoorAccount:
     def facts(self, decrypt: Callable[[], AccountFacts]) -> AccountFacts:
         """Return what the adapter may know, decrypted at most every few seconds."""
         now = time.monotonic()
-        expires, known = self._facts.get("known", (0.0, AccountFacts()))
-        if expires < now:
-            known = decrypt()
-            self._facts["known"] = (now + FACTS_SECONDS, known)
-        return known
+        known = self._facts.get("known")
+        if known is None or known[0] < now:
+            known = self._facts["known"] = (now + FACTS_SECONDS, decrypt())
+        return known[1]
 
 
 def provider_facts(

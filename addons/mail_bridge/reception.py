@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psycopg2
@@ -16,7 +17,7 @@ from odoo import fields
 from odoo.addons.mail_bridge_guard.door import BodyTooLarge, Exchange
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
-from .const import CEILING_FACTOR, CONFLICT_TRIES
+from .const import CEILING_FACTOR, CEILING_FLOOR_BYTES, CONFLICT_TRIES
 from .door_account import DoorAccount, is_allowed, provider_facts
 from .exceptions import MailBridgeError, SignatureError
 from .keyring import KeyRingError
@@ -37,9 +38,14 @@ TOO_LARGE = Answer(413, b"too large\n")
 
 @dataclass
 class Candidate:
-    """An account that a post may be for; ``trouble`` is why it cannot take one now."""
+    """An account that a post may be for.
+
+    ``obstacle`` is the notice of why it cannot take one now, even a proven one, ``""``
+    if it can. ``facts`` is ``None`` where the secrets cannot be read, ``trouble`` why.
+    """
 
     account: DoorAccount
+    obstacle: str
     facts: AccountFacts | None
     trouble: str = ""
 
@@ -79,7 +85,6 @@ class Reception:
             candidate = self._verify(request, candidates)
             return self._store(request, candidate)
         except Refusal as refusal:
-            self.env.cr.commit()  # a sampled notice
             return refusal.answer
 
     def _probe(self) -> Answer | None:
@@ -97,11 +102,31 @@ class Reception:
         """Return the accounts a post at this address may be for, before its body."""
         known = self.accounts._door_accounts(self.adapter.code)
         named = self._by_token(known) if self.token else self._without_token(known)
-        remote_addr = self.http.remote_addr or ""
-        allowed = [item for item in named if is_allowed(item.networks, remote_addr)]
+        allowed = [account for account in named if self._is_allowed(account)]
         if not allowed:
-            raise Refusal(self.adapter.answers.rejected)
-        return [self._candidate(account) for account in allowed]
+            self._refuse_network(named)
+        # a signature proves a post in spite of its network, and then it is known
+        wanted = named if self.adapter.names_account else allowed
+        return [self._candidate(account) for account in wanted]
+
+    def _is_allowed(self, account: DoorAccount) -> bool:
+        return is_allowed(account.networks, self._remote_addr)
+
+    @property
+    def _remote_addr(self) -> str:
+        return self.http.remote_addr or ""
+
+    def _refuse_network(self, named: list[DoorAccount]) -> None:
+        """End a post that no account takes from where it comes.
+
+        With a token the account is known, and the mail may be genuine: the provider's
+        network has changed, or our own proxy hides it.
+        """
+        for account in named:
+            if self.token or self._obstacle(account) == "network":
+                self._notice(account, "network", self._remote_addr)
+        answers = self.adapter.answers
+        raise Refusal(answers.try_again if named and self.token else answers.rejected)
 
     def _by_token(self, known: Iterable[DoorAccount]) -> list[DoorAccount]:
         """Return the account of an address; tell of one that was replaced long ago."""
@@ -119,16 +144,26 @@ class Reception:
         return [
             account
             for account in known
-            if not account.require_token
-            and (self.adapter.names_account or account.networks)
+            if self.adapter.names_account
+            or (account.networks and not account.require_token)
         ]
 
     def _candidate(self, account: DoorAccount) -> Candidate:
         """Return an account with what the adapter needs to verify a post."""
+        obstacle = self._obstacle(account)
         try:
-            return Candidate(account, account.facts(lambda: self._decrypt(account)))
+            facts = account.facts(lambda: self._decrypt(account))
         except KeyRingError as error:
-            return Candidate(account, None, str(error))
+            return Candidate(account, obstacle, None, str(error))
+        return Candidate(account, obstacle, facts)
+
+    def _obstacle(self, account: DoorAccount) -> str:
+        """Return the notice of why an account takes no post now, or ``""``."""
+        if account.state == "disabled":
+            return "disabled"
+        if account.require_token and not self.token:
+            return "address"
+        return "" if self._is_allowed(account) else "network"
 
     def _decrypt(self, account: DoorAccount) -> AccountFacts:
         stored = self.env["mail.bridge.secret"]._decrypt(
@@ -142,7 +177,8 @@ class Reception:
     def _read(self, exchange: Exchange, candidates: list[Candidate]) -> WebhookRequest:
         limit = max(candidate.account.body_limit for candidate in candidates)
         try:
-            body = exchange.read_body(limit, CEILING_FACTOR * limit)
+            ceiling = max(CEILING_FACTOR * limit, CEILING_FLOOR_BYTES)
+            body = exchange.read_body(limit, ceiling)
         except BodyTooLarge:
             raise Refusal(TOO_LARGE) from None
         return WebhookRequest(
@@ -150,7 +186,7 @@ class Reception:
             path=mask_path(self.http.path).replace("\0", ""),
             headers=tuple(self.http.headers),
             body=body.data,
-            remote_addr=self.http.remote_addr or "",
+            remote_addr=self._remote_addr,
             received_at=utcnow(),
             truncated=body.oversized,
             size=body.size,
@@ -161,19 +197,40 @@ class Reception:
     ) -> Candidate:
         """Return the one account whose keys, or whose address, prove the post."""
         proven = [item for item in candidates if self._is_proven(request, item)]
-        if len(proven) == 1:
-            return self._ready(proven[0])
-        live = [item for item in proven if item.account.state != "disabled"]
+        live = [item for item in proven if not item.obstacle]
         if len(live) == 1:
-            return self._ready(live[0])
+            return live[0]
+        if live:
+            self._later(live[0].account, "ambiguous")
         if proven:
-            self._later(proven[0].account, "ambiguous")
-        locked = [item for item in candidates if item.trouble]
-        if locked:
-            self._later(locked[0].account, "key_ring", locked[0].trouble)
-        if len(candidates) == 1:
-            self._notice(candidates[0].account, "signature")
+            self._held_up(proven[0])
+        self._unproven(candidates)
         raise Refusal(TOO_LARGE if request.truncated else self.adapter.answers.rejected)
+
+    def _held_up(self, candidate: Candidate) -> None:
+        """End a proven post that its account takes no more, or not from there."""
+        is_network = candidate.obstacle == "network"
+        detail = self._remote_addr if is_network else ""
+        self._later(candidate.account, candidate.obstacle, detail)
+
+    def _unproven(self, candidates: list[Candidate]) -> None:
+        """Tell whom it may concern; where it may be our own fault, ask for a retry."""
+        for item in candidates:
+            if item.facts is None:
+                self._later(item.account, "key_ring", item.trouble)
+        concerned = [item for item in candidates if self.token or not item.obstacle]
+        for item in concerned:
+            if self._lacks_key(item):
+                self._later(item.account, item.obstacle or "no_key")
+        for item in concerned:
+            self._notice(item.account, "signature")
+
+    def _lacks_key(self, candidate: Candidate) -> bool:
+        """Tell whether an account that only a signature proves has nothing to check."""
+        if not self.adapter.names_account or candidate.facts is None:
+            return False
+        names = self.adapter.signing_secrets
+        return not all(candidate.facts.secret(name) for name in names)
 
     def _is_proven(self, request: WebhookRequest, candidate: Candidate) -> bool:
         if candidate.facts is None:
@@ -183,11 +240,6 @@ class Reception:
         except SignatureError:
             return False
         return True
-
-    def _ready(self, candidate: Candidate) -> Candidate:
-        if candidate.account.state == "disabled":
-            self._later(candidate.account, "disabled")
-        return candidate
 
     # --- Keep it ---
 
@@ -207,12 +259,16 @@ class Reception:
         return self.adapter.stored_answer(reference)
 
     def _wake(self) -> None:
-        """Call the drains; the post stands already, and their next round finds it."""
+        """Call the drains; the post stands already, and their next round finds it.
+
+        Whatever goes wrong here, an answer but *stored* would be a lie.
+        """
         try:
             self.env["mail.bridge.intake"]._wake()
-        except psycopg2.Error:
-            self.env.cr.rollback()
+        except Exception:
             _logger.warning("the drains could not be woken", exc_info=True)
+            with suppress(psycopg2.Error):
+                self.env.cr.rollback()
 
     def _reduced(self, request: WebhookRequest) -> WebhookRequest:
         """Return the request as it is stored: an oversized one without its content."""
@@ -240,13 +296,14 @@ class Reception:
     # --- Tell ---
 
     def _notice(self, account: DoorAccount, kind: str, detail: str = "") -> None:
-        """Write a sampled notice; a conflict is never left to Odoo's own retry.
+        """Write and commit a sampled notice; one that always meets others is left out.
 
-        That one would read the body again, which is gone.
+        A conflict is not left to Odoo's own retry, which would do the whole post anew.
         """
         for _ in range(CONFLICT_TRIES):
             try:
-                return self.env["mail.bridge.notice"]._record(account.id, kind, detail)
+                self.env["mail.bridge.notice"]._record(account.id, kind, detail)
+                return self.env.cr.commit()
             except errors.SerializationFailure:
                 self.env.cr.rollback()
 

@@ -148,7 +148,8 @@ def _guarded(original):
 
     @functools.wraps(original)
     def __call__(self, environ, start_response):
-        path = environ.get("PATH_INFO", "")
+        # Odoo routes `//mailgate/…` like `/mailgate/…`
+        path = "/" + environ.get("PATH_INFO", "").lstrip("/")
         if not path.startswith(PREFIX):
             return original(self, environ, start_response)
         exchange = environ[ENVIRON_KEY] = Exchange(environ)

@@ -3,7 +3,8 @@
 from odoo import http
 from odoo.http import request
 
-from odoo.addons.mail_bridge_guard.door import ENVIRON_KEY
+from odoo.addons.mail_bridge_guard.answers import TRY_AGAIN_STATUS
+from odoo.addons.mail_bridge_guard.door import ENVIRON_KEY, try_again
 
 from ..providers import registry
 from ..reception import Reception
@@ -23,6 +24,8 @@ class MailgateController(http.Controller):
     def receive(self, provider, token=None):
         """Take a post of any provider."""
         adapter = registry.get(provider)
+        if adapter is None and provider in TRY_AGAIN_STATUS:
+            return try_again(request.httprequest.path)  # its addon is not loaded here
         if adapter is None:
             plain = [("Content-Type", "text/plain; charset=utf-8")]
             return request.make_response("unknown provider\n", plain, status=404)

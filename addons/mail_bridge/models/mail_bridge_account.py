@@ -248,7 +248,15 @@ class MailBridgeAccount(models.Model):
                 self.env._("The largest mail is between 1 and 512 MB.")
             )
 
-    @api.constrains("state", "code", "require_token", "allowed_networks")
+    @api.constrains(
+        lambda self: [
+            "state",
+            "code",
+            "require_token",
+            "allowed_networks",
+            *self._secret_fields(),
+        ]
+    )
     def _check_can_authenticate(self):
         """An account that accepts posts needs a way to tell who posts."""
         for account in self.filtered(lambda account: account.state != "disabled"):
@@ -264,7 +272,8 @@ class MailBridgeAccount(models.Model):
         """Return why nobody could prove to be the provider, or ``False``."""
         self.ensure_one()
         if adapter.signing_secrets and adapter.names_account:
-            if all(self[self._secret_field(name)] for name in adapter.signing_secrets):
+            names = map(self._secret_field, adapter.signing_secrets)
+            if all(map(self._has_secret, names)):
                 return False
             return self.env._(
                 "%(name)s cannot accept mail: its signing key is missing.",

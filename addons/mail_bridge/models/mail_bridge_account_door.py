@@ -32,7 +32,8 @@ class MailBridgeAccount(models.Model):
     def _compute_webhook_url(self):
         for account in self:
             path = account._webhook_path()
-            account.webhook_url = f"{account.get_base_url()}{path}" if path else False
+            base = account.get_base_url().rstrip("/")
+            account.webhook_url = f"{base}{path}" if path else False
 
     def write(self, vals):
         result = super().write(vals)
@@ -47,11 +48,14 @@ class MailBridgeAccount(models.Model):
     @api.model
     @ormcache("code")
     def _door_accounts(self, code):
-        """Return the accounts of a provider as the door needs them (a tuple)."""
-        accounts = (
-            self.sudo().with_context(active_test=True).search([("code", "=", code)])
+        """Return the accounts of a provider as the door needs them (a tuple).
+
+        Archived ones too: their address is known, and nobody but us can tell.
+        """
+        known = self.sudo().with_context(active_test=False)
+        return tuple(
+            account._as_door() for account in known.search([("code", "=", code)])
         )
-        return tuple(account._as_door() for account in accounts)
 
     def _as_door(self):
         tokens = (
@@ -62,7 +66,7 @@ class MailBridgeAccount(models.Model):
             company_id=self.company_id.id,
             code=self.code,
             reference=self.reference,
-            state=self.state,
+            state=self.state if self.active else "disabled",
             require_token=self.require_token,
             networks=parse_networks(self.allowed_networks),
             body_limit=self._body_limit(),
@@ -75,7 +79,7 @@ class MailBridgeAccount(models.Model):
         for account in self._door_accounts(self.code):
             if account.id == self.id:
                 return account.secrets
-        return super()._stored_secrets()  # archived
+        return super()._stored_secrets()
 
     def _mail_limit(self):
         """Return the size of the largest mail, bytes."""

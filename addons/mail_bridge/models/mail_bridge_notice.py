@@ -1,10 +1,13 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import logging
 import time
 
 from odoo import api, fields, models
 
 from ..const import NOTICE_SECONDS
+
+_logger = logging.getLogger(__name__)
 
 _written: dict[tuple, float] = {}
 
@@ -24,9 +27,12 @@ class MailBridgeNotice(models.Model):
     )
     kind = fields.Selection(
         [
-            ("disabled", "Posts arrive while the account is disabled"),
+            ("disabled", "Posts arrive while the account is disabled or archived"),
             ("ambiguous", "Several accounts accept the same post"),
             ("retired_token", "Posts arrive at a replaced address"),
+            ("address", "Posts arrive without the secret address"),
+            ("network", "Posts arrive from a network that is not allowed"),
+            ("no_key", "Posts arrive while the signing key is missing"),
             ("replay", "A repeated post had other content"),
             ("signature", "Posts with a wrong signature"),
             ("key_ring", "This host cannot decrypt the account's secrets"),
@@ -79,6 +85,13 @@ class MailBridgeNotice(models.Model):
     def _cron_tell(self):
         """Raise one activity per open notice that nobody was told of."""
         for notice in self.search([("told", "=", False), ("resolved", "=", False)]):
-            label = dict(self._fields["kind"]._description_selection(self.env))
-            notice.account_id._warn(label[notice.kind], notice.detail or "")
-            notice.told = True
+            try:
+                with self.env.cr.savepoint():
+                    notice._tell()
+            except Exception:  # what stops one must not stop the others
+                _logger.warning("notice %s could not be told", notice.id, exc_info=True)
+
+    def _tell(self):
+        label = dict(self._fields["kind"]._description_selection(self.env))
+        self.account_id._warn(label[self.kind], self.detail or "")
+        self.told = True

@@ -1,9 +1,10 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import api, fields, models
+from odoo.exceptions import ValidationError
 from odoo.tools import config
 
-from ..const import BODY_DAYS, MESSAGE_DAYS
+from ..const import BODY_DAYS, LEAST_DAYS, MESSAGE_DAYS
 
 
 class ResConfigSettings(models.TransientModel):
@@ -38,6 +39,20 @@ class ResConfigSettings(models.TransientModel):
     def _compute_mail_bridge_drain_count(self):
         count = len(self._mail_bridge_drains().filtered("active"))
         self.mail_bridge_drain_count = count
+
+    @api.constrains("mail_bridge_body_days", "mail_bridge_message_days")
+    def _check_mail_bridge_retention(self):
+        """What is deleted is not known again: it must outlive a provider's retries."""
+        for settings in self:
+            days = settings.mail_bridge_body_days, settings.mail_bridge_message_days
+            if min(days) < LEAST_DAYS:
+                raise ValidationError(
+                    self.env._(
+                        "Keep bodies and messages of Mail Bridge %(days)s days at "
+                        "least: so long a provider may repeat a post.",
+                        days=LEAST_DAYS,
+                    )
+                )
 
     def _inverse_mail_bridge_drain_count(self):
         wanted = min(max(self[:1].mail_bridge_drain_count, 1), 16)

@@ -2,6 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import new_test_user, tagged
+from odoo.tools import mute_logger
 
 from ..door_account import is_allowed, parse_networks
 from ..models.mail_bridge_secret import token_digest
@@ -85,3 +86,32 @@ class TestAccount(BridgeCase):
         Notice._cron_tell()
         self.assertEqual(len(self.account.activity_ids), 1)
         self.assertEqual(self.account.open_notice_count, 1)
+
+    def test_notice_that_cannot_be_told_holds_up_no_other(self):
+        poison = self.env["mail.bridge.account"].create({"name": "Poison"})
+        Notice = self.env["mail.bridge.notice"]
+        for account in (self.account, poison):
+            for kind in ("replay", "network"):
+                Notice._record(account.id, kind)
+        self.env.cr.execute(
+            f"""CREATE FUNCTION test_refuses_activity() RETURNS trigger
+                LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'refused by the test'; END $$;
+                CREATE TRIGGER test_refuses BEFORE INSERT ON mail_activity
+                FOR EACH ROW WHEN (NEW.res_id = {poison.id}
+                                   AND NEW.res_model = 'mail.bridge.account')
+                EXECUTE FUNCTION test_refuses_activity()"""
+        )
+        logged = self.assertLogs("odoo.addons.mail_bridge.models.mail_bridge_notice")
+        with logged, mute_logger("odoo.sql_db"):
+            Notice._cron_tell()
+        self.assertEqual(len(self.account.activity_ids), 2)
+        self.assertEqual([notice.told for notice in poison.notice_ids], [False, False])
+
+    def test_retention_outlives_the_retries_of_providers(self):
+        Settings = self.env["res.config.settings"]
+        for name in ("mail_bridge_body_days", "mail_bridge_message_days"):
+            for days in (-1, 0, 1):
+                with self.assertRaises(ValidationError):
+                    Settings.create({name: days})
+            Settings.create({name: 2}).execute()

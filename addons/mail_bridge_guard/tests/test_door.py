@@ -1,13 +1,16 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import functools
 import io
 import logging
+
+from werkzeug.exceptions import ClientDisconnected
 
 from odoo.http import root
 from odoo.tests import TransactionCase, tagged
 
 from ..answers import TRY_AGAIN_STATUS, try_again_status
-from ..door import BodyTooLarge, Exchange
+from ..door import BodyTooLarge, Exchange, _guarded
 from ..memory import give_back, resident_bytes
 from ..redaction import TokenMask, mask_path
 
@@ -49,6 +52,34 @@ class TestWsgi(TransactionCase):
             )
             self.assertIn("Retry-After", headers)
             self.assertNotIn(b"<", body)
+
+    def test_more_slashes_make_no_other_path(self):
+        """Odoo routes them alike."""
+        for path in ("//mailgate/mailgun/x/y/z", "///mailgate/other/x/y/z"):
+            status, headers, _body = self.call(path)
+            self.assertEqual(int(status[:3]), try_again_status(path))
+            self.assertIn("Retry-After", headers)
+
+    def test_error_that_odoo_makes_is_tried_again(self):
+        """An application that fails before our code is reached."""
+        closed = []
+
+        class Page(list):
+            def close(self):
+                closed.append(True)
+
+        def failing(_self, environ, start_response):
+            start_response("500 INTERNAL SERVER ERROR", [("Content-Type", "text/html")])
+            return Page([b"<html>"])
+
+        guarded = functools.partial(_guarded(failing), None)
+        status, headers, body = self.call("/mailgate/mailgun", guarded)
+        self.assertEqual(int(status[:3]), TRY_AGAIN_STATUS["mailgun"])
+        self.assertIn("Retry-After", headers)
+        self.assertNotIn(b"<", body)
+        self.assertEqual(closed, [True])
+        status, _headers, body = self.call("/web", guarded)
+        self.assertEqual((status[:3], body), ("500", b"<html>"))
 
     def test_other_paths_keep_their_404(self):
         status, _headers, _body = self.call("/nothing/here", method="GET")
@@ -92,12 +123,12 @@ class TestExchange(TransactionCase):
         with self.assertRaises(BodyTooLarge):
             exchange.read_body(100, 400)
 
-    def test_truncated_chunked_and_empty_bodies(self):
+    def test_empty_body(self):
         self.assertEqual(self.exchange(b"").read_body(100, 400).data, b"")
-        chunked = self.exchange(b"abc")
-        chunked.environ.pop("CONTENT_LENGTH")
-        chunked.environ["wsgi.input_terminated"] = True
-        self.assertEqual(chunked.read_body(100, 400).data, b"abc")
+
+    def test_body_that_ends_before_its_announced_length_is_none(self):
+        with self.assertRaises(ClientDisconnected):
+            self.exchange(b"abc", length=10).read_body(100, 400)
 
 
 @tagged("post_install", "-at_install")
