@@ -50,7 +50,8 @@ brass?</p>
 <p>Kind regards<br>Ines Marchetti</p>
 """
 REPLY = """\
-One more thing: the building has no lift, so please include delivery to the third floor.
+One more thing: the building has no lift,
+so please include delivery to the third floor.
 
 Ines
 """

@@ -198,7 +198,7 @@ def reply(scene: Scene) -> SimulatedMail:
     mail = _mail(scene, person, f"Re: {subject}")
     mail["In-Reply-To"] = mail["References"] = message_id
     mail.set_content(
-        "Thank you for the quick answer.\n\nOne more thing: the building has no lift, "
+        "Thank you for the quick answer.\n\nOne more thing: the building has no lift,\n"
         "so please include delivery to the third floor.\n\n"
         f"{person[0]}\n\n> We can deliver within two weeks.\n"
     )

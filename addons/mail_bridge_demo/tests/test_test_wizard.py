@@ -4,7 +4,7 @@ import socket
 
 from odoo import fields
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import TransactionCase, new_test_user, tagged
+from odoo.tests import Form, TransactionCase, new_test_user, tagged
 from odoo.tools import config
 
 from odoo.addons.mail_bridge.providers.base import utcnow
@@ -209,6 +209,12 @@ class TestTestWizard(SimulatorMixin, TransactionCase):
         self.assertEqual(state("The account is switched on"), "todo")
         self.account.demo_signing_key = False
         self.assertEqual(state("The provider can prove who it is"), "todo")
+
+    def test_the_checklist_stays_while_the_account_is_edited(self):
+        steps = [step["label"] for step in self.account.checklist]
+        with Form(self.account) as form:
+            form.allowed_networks = "192.0.2.0/24"
+            self.assertEqual([step["label"] for step in form.checklist], steps)
 
     def test_the_checklist_says_whether_providers_can_reach_us(self):
         for url, reachable in (
