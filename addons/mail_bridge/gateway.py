@@ -14,7 +14,12 @@ from uuid import uuid4
 from odoo.tools import email_normalize, email_split
 from odoo.tools.mail import unfold_references
 
-from .providers.authentication import read_reply_token, strip_reply_token
+from .providers.authentication import (
+    from_domain,
+    is_aligned,
+    read_reply_token,
+    strip_reply_token,
+)
 from .providers.base import InboundMail, digest
 
 CONTEXT_KEY = "mail_bridge_run"
@@ -151,7 +156,7 @@ class GatewayRun:
             return False
         parents = self._parents(env, values, replies)
         values["parent_id"] = parents[:1].id
-        if self.trust in ("verified", "released"):
+        if self._is_vouched_for(values, parents):
             return False
         if all(self._has_token(env, route) for route in replies):
             self.trust = "token"
@@ -159,6 +164,24 @@ class GatewayRun:
         if self._is_let_in(env, values, parents):
             return False
         return self._hold(replies[0], "unverified_reply")
+
+    def _is_vouched_for(self, values: dict, parents) -> bool:
+        """Tell whether somebody answers for the mail in this very thread.
+
+        A signature that leaves out what the mail answers (Outlook's does) fits a mail
+        that somebody else sent on as an answer: its author must have been asked here.
+        """
+        if self.trust != "verified":
+            return self.trust == "released"
+        verdicts = self.mail.verdicts
+        if not verdicts.unthreaded_domains:
+            return True
+        if is_aligned(verdicts.for_replies(), from_domain(self.mail.mime)):
+            return True
+        if _were_sent_to(parents, email_normalize(values["email_from"])):
+            return True
+        self.trust = "unverified"
+        return False
 
     def _is_let_in(self, env, values: dict, parents) -> bool:
         """Tell whether the account lets a reply in that nothing proves."""
@@ -207,7 +230,7 @@ class GatewayRun:
         sender = email_normalize(email_from)
         if not sender or env["mail.bridge.account"]._is_inside(sender):
             return False
-        return any(sender in parent._bridge_recipients() for parent in parents)
+        return _were_sent_to(parents, sender)
 
     # --- Served routes ---
 
@@ -289,3 +312,8 @@ def _is_reply(route: tuple) -> bool:
     """Tell whether a route leads into a record that the recipient does not name."""
     alias = route[4]
     return bool(route[1]) and not (alias and alias.alias_force_thread_id == route[1])
+
+
+def _were_sent_to(messages, address: str) -> bool:
+    """Tell whether one of the messages was sent to that (normalized) address."""
+    return any(address in message._bridge_recipients() for message in messages)

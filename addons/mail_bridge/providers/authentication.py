@@ -152,15 +152,19 @@ def check_dkim(
     """Return what the signatures over the raw bytes prove. Never raises.
 
     A passing signature proves who wrote the mail, not that he wrote it to us now:
-    anybody who received it may post it again.
+    anybody who received it may post it again, and where it does not cover what the
+    mail answers, as an answer to anything.
 
     :param lookup: answers DNS questions; the system's resolver where none is given.
     """
     signatures = dkim.verify(raw, lookup or dkim.txt_lookup())
-    passed = (item.domain for item in signatures if item.result == "pass")
+    passed = [item for item in signatures if item.result == "pass"]
+    domains = tuple(dict.fromkeys(item.domain for item in passed))
+    threaded = {item.domain for item in passed if item.covers_thread}
     return AuthenticationVerdicts(
         dkim=dkim.overall(signatures),
-        dkim_domains=tuple(dict.fromkeys(passed)),
+        dkim_domains=domains,
+        unthreaded_domains=tuple(name for name in domains if name not in threaded),
         source=DKIM_SOURCE,
     )
 

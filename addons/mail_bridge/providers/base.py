@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from functools import cached_property
 from typing import ClassVar
@@ -149,8 +149,9 @@ class AuthenticationVerdicts:
     ``spf``, ``dkim``, ``dmarc`` hold RFC 8601 result words (``pass``, ``fail``,
     ``none``, ``temperror``, …) or ``""`` where nobody looked. ``spf_domain`` is the
     domain of the MAIL FROM that SPF judged, ``dkim_domains`` the ``d=`` of each
-    signature that passed. ``source`` says who judged (``"mailgun"``,
-    ``"authentication-results mx.example.com"``, ``"own dkim check"``).
+    signature that passed, ``unthreaded_domains`` those of them whose signature is
+    known to leave out what the mail answers. ``source`` says who judged
+    (``"mailgun"``, ``"authentication-results mx.example.com"``, ``"own dkim check"``).
     """
 
     spf: str = ""
@@ -159,6 +160,13 @@ class AuthenticationVerdicts:
     spf_domain: str = ""
     dkim_domains: tuple[str, ...] = ()
     source: str = ""
+    unthreaded_domains: tuple[str, ...] = ()
+
+    def for_replies(self) -> AuthenticationVerdicts:
+        """Return what is proven of a mail together with what it answers."""
+        left_out = set(self.unthreaded_domains)
+        kept = tuple(name for name in self.dkim_domains if name not in left_out)
+        return replace(self, dkim_domains=kept, unthreaded_domains=())
 
     @property
     def known(self) -> bool:

@@ -51,6 +51,8 @@ _SINGLE = frozenset(
     b"from sender reply-to to cc subject date message-id in-reply-to references "
     b"mime-version content-type content-transfer-encoding".split()
 )
+#: What a mail answers. Outlook and Exchange Online sign neither.
+_THREAD = (b"references", b"in-reply-to")
 _REQUIRED = (b"v", b"a", b"b", b"bh", b"d", b"h", b"s")
 _FIELD = re.compile(rb"([!-9;-~]+)([ \t]*):([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)\r\n")
 _TAG = re.compile(rb"\s*([A-Za-z]\w*)\s*=\s*([^;]*)")
@@ -62,11 +64,16 @@ _ORDER = ("pass", "temperror", "fail", "policy", "permerror")
 
 @dataclass(frozen=True)
 class Signature:
-    """The outcome for one signature: RFC 8601 result word, ``d=``, and why."""
+    """The outcome for one signature: RFC 8601 result word, ``d=``, and why.
+
+    ``covers_thread`` is false where the mail names others that it answers, and the
+    signature does not cover them all.
+    """
 
     result: str
     domain: str = ""
     reason: str = ""
+    covers_thread: bool = True
 
 
 class _FlawError(Exception):
@@ -115,9 +122,7 @@ def txt_lookup(
     return partial(_ask, tuple(nameservers), port, time.monotonic() + timeout)
 
 
-def _ask(
-    nameservers: tuple[str, ...], port: int, end: float, name: str
-) -> list[bytes]:
+def _ask(nameservers: tuple[str, ...], port: int, end: float, name: str) -> list[bytes]:
     left = end - time.monotonic()
     if left <= 0:
         raise TemporaryError("DNS: no time is left")
@@ -170,7 +175,12 @@ def _verify_one(
         return Signature("temperror", domain, str(error))
     except _FlawError as error:
         return Signature(error.args[0], domain, error.args[1])
-    return Signature("pass", domain)
+    return Signature("pass", domain, covers_thread=_covers_thread(mail, tags))
+
+
+def _covers_thread(mail: _Mail, tags: dict[bytes, bytes]) -> bool:
+    signed = _signed_names(tags)
+    return all(name in signed for name in _THREAD if mail.named(name))
 
 
 def _read_tags(value: bytes) -> dict[bytes, bytes]:

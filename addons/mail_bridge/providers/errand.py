@@ -76,6 +76,10 @@ class Errand:
 def read_verdicts(stored: bytes) -> list[AuthenticationVerdicts]:
     """Return the verdicts of an errand, one for each mail it was given."""
     return [
-        AuthenticationVerdicts(**{**item, "dkim_domains": tuple(item["dkim_domains"])})
+        AuthenticationVerdicts(**{name: _frozen(item[name]) for name in item})
         for item in json.loads(stored)
     ]
+
+
+def _frozen(value: str | list[str]) -> str | tuple[str, ...]:
+    return tuple(value) if isinstance(value, list) else value

@@ -473,6 +473,44 @@ class TestDkim:
         lookup = answering(b"v=spf1 -all", rsa_signer.record)
         assert verdict(rsa_signer.sign(MAIL), lookup).dkim == "pass"
 
+    @pytest.mark.parametrize(
+        ("fields", "signed", "covered"),
+        [
+            ([], [], True),
+            (["references"], ["references"], True),
+            (["references"], [], False),
+            (["in-reply-to"], [], False),
+            (["in-reply-to"], ["references", "in-reply-to"], True),
+            (["references", "in-reply-to"], ["references", "in-reply-to"], True),
+            (["references", "in-reply-to"], ["in-reply-to"], False),
+            (["references", "in-reply-to"], ["references"], False),
+        ],
+    )
+    def test_what_a_mail_answers_may_be_left_out(
+        self, rsa_signer, fields, signed, covered
+    ):
+        """As Exchange Online does; anybody can then make the mail answer anything."""
+        lines = b"".join(b"%s: <a@my.example>\r\n" % f.encode() for f in fields)
+        names = ("from", "to", "subject", "date", *signed)
+        mail = rsa_signer.sign(lines + MAIL, names=names)
+        verdicts = verdict(mail, answering(rsa_signer.record))
+        assert verdicts.dkim_domains == ("sender.example",)
+        assert verdicts.unthreaded_domains == (() if covered else ("sender.example",))
+        aligned = authentication.is_aligned(verdicts.for_replies(), "sender.example")
+        assert aligned is covered
+
+    def test_a_stranger_s_signature_over_the_thread_does_not_help(self, rsa_signer):
+        """Nor does a second one of the same signer do harm."""
+        lookup = lambda name: [rsa_signer.record]  # noqa: E731
+        names = ("from", "to", "references")
+        mail = rsa_signer.sign(b"References: <a@my.example>\r\n" + MAIL)
+        foreign = rsa_signer.sign(mail, names=names, d="evil.example")
+        verdicts = verdict(foreign, lookup)
+        assert verdicts.dkim_domains == ("evil.example", "sender.example")
+        assert not authentication.is_aligned(verdicts.for_replies(), "sender.example")
+        own = verdict(rsa_signer.sign(mail, names=names), lookup)
+        assert own.unthreaded_domains == ()
+
     def test_dns_trouble_is_temporary(self, rsa_signer):
         def broken(name):
             raise TemporaryError("DNS: timeout")
