@@ -10,7 +10,8 @@ from ..providers.preview import PAGE, escape
 #: A mail is hostile: nothing in it runs, loads or submits, whatever a browser thinks.
 #: A link opens a page of its own, outside the sandbox, which knows nothing of Odoo.
 FRAME_POLICY = (
-    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:{images}; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; "
+    "style-src 'unsafe-inline'; img-src data:{images}; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 FILE_POLICY = "default-src 'none'; sandbox"
