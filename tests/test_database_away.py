@@ -79,6 +79,8 @@ def test_odoo_started_without_a_database(bridge, make_server, postgres, server_l
     for _round in range(3):
         for post, _subject in found.values():
             assert_try_again(bridge.post(post))
+        for code in (*CODES, "demo"):
+            assert_try_again(wire.request(server.port, "POST", f"/mailgate/{code}"))
         for victim in server.http_workers():
             server.kill_worker(victim)
         # A connection may have been with a victim; the next worker takes the next.

@@ -23,5 +23,5 @@ DEFAULT_TRY_AGAIN_STATUS = 503
 
 def try_again_status(path: str) -> int:
     """Return the *try again* status for a request path below ``/mailgate/``."""
-    provider = path.lstrip("/").removeprefix("mailgate/").lstrip("/").partition("/")[0]
+    provider = path.removeprefix("/mailgate/").partition("/")[0]
     return TRY_AGAIN_STATUS.get(provider, DEFAULT_TRY_AGAIN_STATUS)

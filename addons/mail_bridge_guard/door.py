@@ -6,7 +6,7 @@ Odoo parses forms before a controller runs (the raw body is gone then), answers 
 with HTML pages, and answers 404 while PostgreSQL is away, which makes some providers
 drop a mail for good. This module gives the ``mailgate`` routes a dispatcher without
 any of that, and wraps the WSGI application so that no request below ``/mailgate/``
-gets a 404 or 5xx that our own code did not choose.
+gets a 404, 500 or redirection that our own code did not choose.
 """
 
 from __future__ import annotations
@@ -143,20 +143,33 @@ class MailgateDispatcher(Dispatcher):
         return try_again(self.request.httprequest.path)
 
 
+def _one_slash_each(path: str) -> str:
+    """Return a path without empty parts, which Odoo answers with a redirection.
+
+    An address is typed in by hand, and no provider follows a redirection.
+    """
+    return "/" + "/".join(filter(None, path.split("/")))
+
+
+def _is_turned(status: str) -> bool:
+    """Whether a provider may drop a mail for good on what Odoo answers."""
+    return status[:3] in ("404", "500") or status.startswith("3")
+
+
 def _guarded(original):
     """Wrap ``Application.__call__``."""
 
     @functools.wraps(original)
     def __call__(self, environ, start_response):
-        # Odoo routes `//mailgate/…` like `/mailgate/…`
-        path = "/" + environ.get("PATH_INFO", "").lstrip("/")
-        if not path.startswith(PREFIX):
+        path = _one_slash_each(environ.get("PATH_INFO", ""))
+        if not f"{path}/".startswith(PREFIX):
             return original(self, environ, start_response)
+        environ["PATH_INFO"] = path
         exchange = environ[ENVIRON_KEY] = Exchange(environ)
         refused = []
 
         def start(status, headers, exc_info=None):
-            if status[:3] in ("404", "500") and not exchange.reached:
+            if not exchange.reached and _is_turned(status):
                 refused.append(status)
                 return refused.append  # the page Odoo meant to write goes nowhere
             return start_response(status, headers, exc_info)
