@@ -44,7 +44,7 @@ def test_name_is_shown_somewhere(name):
 
 
 def test_enough_names_are_looked_for():
-    assert {"Send a Test Mail", "Deliveries", "Try Again"} <= set(_named())
+    assert {"Send a Test Mail", "Requests", "Try Again"} <= set(_named())
 
 
 def test_variables_are_made_of_a_field_that_exists():
