@@ -12,6 +12,7 @@ from . import mail_bridge_intake
 from . import mail_bridge_intake_network
 from . import mail_bridge_served
 from . import mail_bridge_message
+from . import mail_bridge_message_answer
 from . import mail_bridge_message_content
 from . import mail_mail
 from . import mail_message

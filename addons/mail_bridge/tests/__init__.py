@@ -1,7 +1,9 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_account
+from . import test_answer
 from . import test_built_mail
+from . import test_companies
 from . import test_forgery
 from . import test_intake
 from . import test_repair
