@@ -6,7 +6,8 @@ from odoo.tools import ormcache
 from ..const import BODY_FACTOR, BODY_MARGIN_BYTES
 from ..door_account import DoorAccount, parse_networks
 from ..keyring import KeyRingError
-from .mail_bridge_secret import ADMIN
+from .mail_bridge_secret import ADMIN, token_digest
+from .mail_bridge_token import URL_TOKEN
 
 #: What the door remembers of an account between two posts.
 DOOR_FIELDS = {
@@ -61,6 +62,7 @@ class MailBridgeAccount(models.Model):
         tokens = (
             self.env["mail.bridge.token"].sudo().search([("account_id", "=", self.id)])
         )
+        addresses = {row.digest: row.valid_until or None for row in tokens}
         return DoorAccount(
             id=self.id,
             company_id=self.company_id.id,
@@ -71,8 +73,20 @@ class MailBridgeAccount(models.Model):
             networks=parse_networks(self.allowed_networks),
             body_limit=self._body_limit(),
             secrets=super()._stored_secrets(),
-            addresses={row.digest: row.valid_until or None for row in tokens},
+            addresses=addresses | self._address_outside(),
         )
+
+    @api.model
+    def _secret_names(self):
+        return [*super()._secret_names(), URL_TOKEN]
+
+    def _address_outside(self):
+        """Return the address that the environment gives, as the door knows addresses.
+
+        The one in the database counts beside it: providers may still post there.
+        """
+        token = self._secret_outside(URL_TOKEN)
+        return {token_digest(token): None} if token else {}
 
     def _stored_secrets(self):
         """Take them from the door's memory, which every change clears."""
@@ -97,7 +111,7 @@ class MailBridgeAccount(models.Model):
         if not self.require_token and self.can_omit_token:
             return f"/mailgate/{self.code}"
         try:
-            token = self._live_secrets().get("url_token")
+            token = self._live_secrets().get(URL_TOKEN)
         except KeyRingError:
             return ""
         return f"/mailgate/{self.code}/{token[0]}" if token else ""

@@ -10,6 +10,7 @@ from odoo.tools import config
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
 from .mail_bridge_secret import ADMIN, secret_variable
+from .mail_bridge_token import URL_TOKEN
 from .res_config_settings import guard_is_loaded
 
 #: Message-IDs of the test button's mails, which prove nothing of the provider.
@@ -51,9 +52,10 @@ class MailBridgeAccount(models.Model):
         for account in self:
             variables = {
                 name: secret_variable(account.reference, name)
-                for name in (account._secret_fields() if account.reference else ())
+                for name in (account._secret_names() if account.reference else ())
             }
-            own = [v for name, v in variables.items() if name.startswith(account.code)]
+            known = account.code, URL_TOKEN
+            own = [v for name, v in variables.items() if name.startswith(known)]
             given = filter(account._secret_outside, variables)
             account.secret_variables = ", ".join(sorted(own))
             account.secrets_outside = ", ".join(variables[name] for name in given)

@@ -265,6 +265,11 @@ class MailBridgeSecretMixin(models.AbstractModel):
             if getattr(field, "secret", False)
         ]
 
+    @api.model
+    def _secret_names(self):
+        """Return the names of all secrets, of those too that no field shows."""
+        return self._secret_fields()
+
     def _secret_outside(self, name):
         """Return a secret given by the environment or odoo.conf, or ``None``."""
         self.ensure_one()
@@ -334,9 +339,7 @@ class MailBridgeSecretMixin(models.AbstractModel):
     @api.model
     def _outside_secrets(self, reference):
         """Return ``{field name: [value]}`` of what the environment gives a record."""
-        given = {
-            name: secret_outside(reference, name) for name in self._secret_fields()
-        }
+        given = {name: secret_outside(reference, name) for name in self._secret_names()}
         return {name: [value] for name, value in given.items() if value}
 
     def unlink(self):

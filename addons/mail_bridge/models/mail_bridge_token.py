@@ -9,6 +9,8 @@ from ..const import RETIRED_TOKEN_MEMORY
 from .mail_bridge_secret import token_digest
 
 TOKEN_BYTES = 24
+#: The name of the secret that holds the current token.
+URL_TOKEN = "url_token"
 
 
 class MailBridgeToken(models.Model):
@@ -39,7 +41,7 @@ class MailBridgeToken(models.Model):
         current.write({"valid_until": fields.Datetime.now() + horizon})
         self.env.registry.clear_cache()
         self.create({"account_id": account.id, "digest": token_digest(token)})
-        self.env["mail.bridge.secret"]._store(account, "url_token", token)
+        self.env["mail.bridge.secret"]._store(account, URL_TOKEN, token)
 
     @api.autovacuum
     def _gc_retired(self):
