@@ -278,7 +278,8 @@ class MailBridgeSecretMixin(models.AbstractModel):
     def _has_secret(self, name):
         """Tell whether a secret is set; unlike its field also while that is written."""
         self.ensure_one()
-        place = [("res_model", "=", self._name), ("res_id", "=", self.id)]
+        # ids: while a form is edited, the record is a draft of the one that is stored
+        place = [("res_model", "=", self._name), ("res_id", "in", self.ids)]
         stored = self.env["mail.bridge.secret"].sudo()
         return bool(
             self._secret_outside(name)
