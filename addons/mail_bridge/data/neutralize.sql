@@ -1,5 +1,5 @@
 -- A copy of the database must neither take posts nor know how to talk outward.
-UPDATE mail_bridge_account SET state = 'disabled';
+UPDATE mail_bridge_account SET state = 'disabled', state_rank = 2;
 DELETE FROM mail_bridge_secret;
 DELETE FROM mail_bridge_token;
 UPDATE mail_bridge_intake SET state = 'dead', error = 'neutralized copy'

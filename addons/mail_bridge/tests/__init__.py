@@ -6,6 +6,7 @@ from . import test_built_mail
 from . import test_companies
 from . import test_forgery
 from . import test_intake
+from . import test_neutralize
 from . import test_repair
 from . import test_reply_signature
 from . import test_routing
