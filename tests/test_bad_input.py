@@ -483,6 +483,16 @@ def test_a_bomb_arrives_in_time(bridge, desk, raw, name):
     assert spent <= CPU_SECONDS
 
 
+def test_a_content_type_of_blanks_costs_the_door_little(bridge, mailgun):
+    """Reached before anything is proven; some readers take a square of its length."""
+    workers = bridge.server.http_workers()
+    before = cpu_seconds(workers)
+    for _ in range(4):
+        kind = f"multipart/form-data; boundary=b; a{' ' * 60_000}=b"
+        assert_rejected(bridge, mailgun, Post("/mailgate/mailgun", kind, b"--b--"))
+    assert cpu_seconds(workers) - before <= CPU_SECONDS
+
+
 def test_all_bombs_at_once_hold_nothing_up(bridge, desk, raw, server_log):
     server_log.expect(MET)
     for name in bad_mails():
