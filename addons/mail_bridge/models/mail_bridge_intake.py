@@ -10,6 +10,7 @@ from odoo.tools import ormcache
 from ..const import (
     BODY_DAYS,
     CHUNK_BYTES,
+    LEAST_DAYS,
     MAX_TRIES,
     MESSAGE_DAYS,
     SECRET_HEADERS,
@@ -372,12 +373,32 @@ class MailBridgeIntake(models.Model):
 
     @api.model
     def _cron_retention(self, batch=1000):
-        """Delete bodies, then rows, whose retention time is over, in batches.
+        """Delete bodies, then rows, whose retention time is over, in batches."""
+        bodies = self._delete_bodies(self._horizon("body_days", BODY_DAYS), batch)
+        horizon = self._horizon("message_days", MESSAGE_DAYS)
+        old = self.search(
+            [("state", "=", "done"), ("received_at", "<", horizon)], limit=batch
+        )
+        forgotten = self.env["mail.bridge.served"]._forget_before(horizon, batch)
+        full = batch in (bodies, len(old), forgotten)
+        old.message_ids.unlink()
+        old.unlink()
+        if full:
+            self.env.ref("mail_bridge.ir_cron_retention")._trigger()
+
+    @api.model
+    def _horizon(self, name, default):
+        """Return before when a retention setting deletes (naive UTC)."""
+        parameter = self.env["ir.config_parameter"].sudo().get_param
+        days = max(int(parameter(f"mail_bridge.{name}", default)), LEAST_DAYS)
+        return fields.Datetime.now() - timedelta(days=days)
+
+    @api.model
+    def _delete_bodies(self, horizon, batch):
+        """Delete the bodies of processed posts, and return of how many.
 
         The body of a mail that waits for a person is often all there is of it.
         """
-        parameter = self.env["ir.config_parameter"].sudo().get_param
-        days = int(parameter("mail_bridge.body_days", BODY_DAYS))
         self.env.cr.execute(
             """UPDATE mail_bridge_intake SET body_deleted = true
                 WHERE id IN (SELECT i.id FROM mail_bridge_intake i
@@ -388,21 +409,11 @@ class MailBridgeIntake(models.Model):
                                      WHERE m.intake_id = i.id AND m.state = ANY(%s))
                               LIMIT %s FOR UPDATE SKIP LOCKED)
             RETURNING id""",
-            (fields.Datetime.now() - timedelta(days=days), list(UNDECIDED), batch),
+            (horizon, list(UNDECIDED), batch),
         )
         ids = [row[0] for row in self.env.cr.fetchall()]
         self.env.cr.execute(
             "DELETE FROM mail_bridge_intake_body WHERE intake_id = ANY(%s)", (ids,)
         )
         self.env.invalidate_all()
-        days = int(parameter("mail_bridge.message_days", MESSAGE_DAYS))
-        horizon = fields.Datetime.now() - timedelta(days=days)
-        old = self.search(
-            [("state", "=", "done"), ("received_at", "<", horizon)], limit=batch
-        )
-        forgotten = self.env["mail.bridge.served"]._forget_before(horizon, batch)
-        full = batch in (len(ids), len(old), forgotten)
-        old.message_ids.unlink()
-        old.unlink()
-        if full:
-            self.env.ref("mail_bridge.ir_cron_retention")._trigger()
+        return len(ids)

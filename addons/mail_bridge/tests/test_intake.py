@@ -181,6 +181,15 @@ class TestIntake(BridgeCase):
             month._read_part()
         self.assertEqual((fresh._read_part(), failed._read_part()), (b"post", b"post"))
 
+    def test_no_setting_deletes_what_a_provider_may_still_repeat(self):
+        parameter = self.env["ir.config_parameter"]
+        parameter.set_param("mail_bridge.body_days", "-5")
+        parameter.set_param("mail_bridge.message_days", "0")
+        moment = fields.Datetime.now() - timedelta(days=1)
+        intake = self.make_intake(state="done", done_at=moment, received_at=moment)
+        self.env["mail.bridge.intake"]._cron_retention()
+        self.assertEqual(intake._read_part(), b"post")
+
     def test_wake_adds_one_trigger_row_per_drain(self):
         Intake = self.env["mail.bridge.intake"]
         crons = Intake._drain_crons()
