@@ -1,10 +1,13 @@
 """The fixtures themselves: a prefork server that survives what tests do to it."""
 
+import os
 import time
 
 import pytest
 
+from tools import database as databases
 from tools.client import OdooClient
+from tools.console import Failure
 
 pytestmark = pytest.mark.own_postgres
 
@@ -47,6 +50,24 @@ def _can_sign_in(server, database) -> bool:
         return bool(OdooClient(server.base_url, database).uid)
     except Exception:
         return False
+
+
+def test_database_of_somebody_else_is_never_dropped(connection, monkeypatch):
+    """`PGHOST=… DB=production make test` must not cost anybody his database."""
+    name = f"production_{os.getpid()}"
+    with databases.cursor(connection) as cr:
+        cr.execute(f"CREATE DATABASE {name}")
+    for variable, value in connection.environment().items():
+        monkeypatch.setenv(variable, value)
+    with pytest.raises(Failure, match="not of our making"):
+        databases.drop(connection, name)
+    assert databases.exists(connection, name)
+    monkeypatch.delenv("PGHOST")
+    databases.drop(connection, name)  # in a server of ours everything is ours
+    monkeypatch.setenv("PGHOST", connection.host)
+    databases.create(connection, name)
+    databases.drop(connection, name)
+    assert not databases.exists(connection, name)
 
 
 def _wait_until(condition, seconds=30):

@@ -39,7 +39,7 @@ def main():
         sys.exit("usage: python3 -m tools {}".format("|".join(sorted(COMMANDS))))
     name = sys.argv[1]
     module, function, requirements = COMMANDS[name]
-    port = int(os.environ.get("PORT") or 8069) if name == "run" else None
+    port = (os.environ.get("PORT") or "8069") if name == "run" else None
     preflight.check(ROOT, port)
     # Only now: these need the Python that was just checked.
     from tools import console, environment

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 from psycopg2 import sql
@@ -17,11 +18,13 @@ from tools.locks import locked
 from tools.odoo_source import Odoo
 from tools.paths import ADDONS, RUN, suite_addons
 from tools.ports import free_port
-from tools.postgres import Connection
+from tools.postgres import Connection, given_connection
 from tools.server import write_config
 
 # Odoo takes its long installation lock on this many seconds at most.
 INSTALL_SECONDS = 1800
+# The comment on each database we make.
+OURS = "made by the commands of Mail Bridge, which may drop it"
 # Folders of an addon that leave no trace in a database.
 UNINSTALLED = ("tests", "tests_plain", "i18n", "static")
 CALLS_HOME = (
@@ -61,17 +64,35 @@ def create(connection: Connection, name: str, template: str = "template0") -> No
             statement += " STRATEGY file_copy"
         names = sql.Identifier(name), sql.Identifier(template)
         cr.execute(sql.SQL(statement).format(*names))
+        comment = sql.SQL("COMMENT ON DATABASE {} IS {}")
+        cr.execute(comment.format(names[0], sql.Literal(OURS)))
     if _filestore(template).exists():
         # Odoo never writes into a stored file, so a link serves as a copy.
         shutil.copytree(_filestore(template), _filestore(name), copy_function=os.link)
 
 
 def drop(connection: Connection, name: str) -> None:
-    """Drop a database together with the connections to it and its files."""
+    """Drop a database together with the connections to it and its files.
+
+    On a server that is not ours only what was made by these commands.
+    """
     statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
     with cursor(connection) as cr:
+        if given_connection() and _made_by(cr, name) not in (None, OURS):
+            raise Failure(f"database {name} is not of our making: set DB= to another")
         cr.execute(statement.format(sql.Identifier(name)))
     shutil.rmtree(_filestore(name), ignore_errors=True)
+
+
+def _made_by(cr: Any, name: str) -> str | None:
+    """The comment on a database, '' where there is none; None without a database."""
+    cr.execute(
+        """SELECT coalesce(shobj_description(oid, 'pg_database'), '')
+             FROM pg_database WHERE datname = %s""",
+        [name],
+    )
+    row = cr.fetchone()
+    return row[0] if row else None
 
 
 def _filestore(name: str) -> Path:

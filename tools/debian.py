@@ -25,6 +25,10 @@ APT_SETTINGS = """\
 #clear DPkg::Pre-Invoke;
 #clear DPkg::Post-Invoke;
 #clear DPkg::Pre-Install-Pkgs;
+APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
 Dir::State "{root}/state";
 Dir::State::Lists "{root}/lists";
 Dir::State::status "/var/lib/dpkg/status";

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from tools.console import Failure, say
 from tools.locks import locked
-from tools.paths import ROOT, RUN, TMP, VENV, venv_python
+from tools.paths import CACHE, ROOT, RUN, TMP, VENV, venv_python
 
 RUNTIME = ROOT / "requirements.txt"
 DEVELOPMENT = ROOT / "requirements-dev.txt"
+# Written when the folder is complete; it holds the Python it was made with.
+MADE = VENV / ".made"
+# Set for the process that runs in the virtual environment.
+INSIDE = "MAIL_BRIDGE_VENV"
 
 
 def ensure(requirements: Path = RUNTIME) -> None:
@@ -26,13 +30,22 @@ def ensure(requirements: Path = RUNTIME) -> None:
 
 
 def _install(requirements: Path) -> None:
-    if not venv_python().exists():
+    if not _is_made():
         say(f"making .venv with Python {sys.version.split()[0]}")
         shutil.rmtree(VENV, ignore_errors=True)
-        venv.create(VENV, with_pip=True)
+        try:
+            venv.create(VENV, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Failure(f"the virtual environment cannot be made: {error}") from error
+        MADE.write_text(sys.version)
     say(f"installing {requirements.name}")
     _pip("install", "--quiet", "--only-binary", ":all:", "-r", str(requirements))
     _stamp(requirements).write_text(_fingerprint(requirements))
+
+
+def _is_made() -> bool:
+    """Whether the folder is whole, and made with the Python that asks."""
+    return MADE.exists() and venv_python().exists() and MADE.read_text() == sys.version
 
 
 def _is_enough(requirements: Path) -> bool:
@@ -47,7 +60,7 @@ def _stamp(requirements: Path) -> Path:
 
 def _is_current(requirements: Path) -> bool:
     stamp = _stamp(requirements)
-    if not stamp.exists() or not venv_python().exists():
+    if not stamp.exists() or not _is_made():
         return False
     return stamp.read_text() == _fingerprint(requirements)
 
@@ -60,9 +73,10 @@ def _fingerprint(requirements: Path) -> str:
 
 
 def _pip(*arguments: str) -> None:
-    # HOME stays: the user's pip settings (mirror, certificates, cache) count here.
+    # HOME stays: the user's pip settings (mirror, certificates) count here.
     TMP.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ, TMPDIR=str(TMP))
+    environment.setdefault("PIP_CACHE_DIR", str(CACHE / "pip"))
     environment.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
     environment.pop("PYTHONPATH", None)
     result = subprocess.run(
@@ -83,7 +97,9 @@ def enter(requirements: Path, arguments: list[str]) -> None:
     """Continue in the virtual environment: replaces this process unless it is there."""
     if Path(sys.prefix).resolve() == VENV.resolve():
         return
+    if os.environ.get(INSIDE) == str(VENV):
+        raise Failure(f"{VENV} is no virtual environment: delete it")
     ensure(requirements)
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), **{INSIDE: str(VENV)})
     command = [str(venv_python()), "-m", "tools", *arguments]
     os.execve(command[0], command, environment)

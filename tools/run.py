@@ -10,7 +10,7 @@ from tools.client import OdooClient
 from tools.console import Failure, note, say
 from tools.odoo_source import Odoo, find_odoo
 from tools.paths import ROOT, RUN, contained_environment, suite_addons
-from tools.ports import free_port
+from tools.ports import kept_port
 from tools.postgres import Connection, given_connection
 from tools.server import OdooServer, answers
 from tools.services import cluster
@@ -18,6 +18,7 @@ from tools.services import cluster
 CLUSTER = "run"
 FOLDER = RUN / "run"
 FRONT_PID = FOLDER / "front.pid"
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 asked for by BIND=
 
 
 def main(_arguments: list[str]) -> None:
@@ -30,12 +31,21 @@ def main(_arguments: list[str]) -> None:
     connection = given_connection() or cluster(CLUSTER).start()
     changed = _prepare_database(odoo, connection, name)
     _start_server(odoo, connection, name, bind, port, changed)
-    host = "localhost" if bind in ("127.0.0.1", "0.0.0.0") else bind
-    client = OdooClient(f"http://127.0.0.1:{port}", name)
+    host = "localhost" if bind in ("127.0.0.1", *WILDCARDS) else _in_url(bind)
+    client = OdooClient(_local_url(bind, port), name)
     records = first_mails.present(client) or first_mails.deliver(client)
     _print_links(client, f"http://{host}:{port}", records)
     if bind not in ("127.0.0.1", "localhost"):
         note(f"warning: admin/admin is reachable through {bind}")
+
+
+def _local_url(bind: str, port: int) -> str:
+    """Where this machine reaches what listens at `bind`."""
+    return f"http://{_in_url(WILDCARDS.get(bind, bind))}:{port}"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 # -- database ---------------------------------------------------------------
@@ -112,9 +122,7 @@ def _start_server(
         odoo,
         connection,
         FOLDER,
-        port=_kept_port("http.port"),
         dbfilter=f"^{name}$",
-        gevent_port=_kept_port("gevent.port"),
         proxy_mode=True,
         workers=2,
     )
@@ -124,27 +132,22 @@ def _start_server(
     if changed or not same or not server.pid():
         _stop_front()
         server.stop()
+        server.port = kept_port(FOLDER / "http.port")
+        server.options["gevent_port"] = kept_port(FOLDER / "gevent.port")
         say("starting Odoo with workers")
         server.start()
         running.write_text(wanted)
     if not processes.read_pid(FRONT_PID, "tools.front"):
         _start_front(bind, port)
-    if not answers(f"http://127.0.0.1:{port}/web/health"):
+    if not answers(f"{_local_url(bind, port)}/web/health"):
         raise Failure(f"nothing answers at port {port}, see {FOLDER / 'front.out'}")
-
-
-def _kept_port(name: str) -> int:
-    path = FOLDER / name
-    if not path.exists():
-        path.write_text(str(free_port()))
-    return int(path.read_text())
 
 
 def _start_front(bind: str, port: int) -> None:
     command = [
         sys.executable, "-m", "tools.front", "--host", bind, "--port", str(port),
-        "--http-port", str(_kept_port("http.port")),
-        "--gevent-port", str(_kept_port("gevent.port")),
+        "--http-port", (FOLDER / "http.port").read_text(),
+        "--gevent-port", (FOLDER / "gevent.port").read_text(),
     ]  # fmt: skip
     with (FOLDER / "front.out").open("wb") as sink:
         process = subprocess.Popen(
@@ -157,7 +160,7 @@ def _start_front(bind: str, port: int) -> None:
             start_new_session=True,
         )
     FRONT_PID.write_text(str(process.pid))
-    _wait_listening(f"http://127.0.0.1:{port}/web/health")
+    _wait_listening(f"{_local_url(bind, port)}/web/health")
 
 
 def _wait_listening(url: str) -> None:

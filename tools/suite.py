@@ -145,7 +145,10 @@ def _run(stages: list[Stage]) -> list[tuple[str, float, Outcome]]:
 def _timed(name: str, stage: Callable[[], Outcome]) -> tuple[str, float, Outcome]:
     say(f"stage: {name}")
     started = time.monotonic()
-    outcome = stage()
+    try:
+        outcome = stage()
+    except Failure as error:
+        outcome = Outcome(0, 1, (str(error),))
     if not outcome.passed and not outcome.failed and not outcome.problems:
         outcome = Outcome(0, 1, ("no test was found",))
     return name, time.monotonic() - started, outcome

@@ -1,3 +1,6 @@
+import os
+import subprocess
+
 import pytest
 
 from tools import debian
@@ -59,6 +62,14 @@ def test_machine_without_a_debian_source_gets_one_clear_line():
         debian.debian_source([], TRIXIE)
 
 
+CHECKS = (
+    "APT::Get::AllowUnauthenticated",
+    "Acquire::AllowInsecureRepositories",
+    "Acquire::AllowWeakRepositories",
+    "Acquire::AllowDowngradeToInsecureRepositories",
+)
+
+
 def test_signatures_are_never_switched_off(tmp_path, monkeypatch):
     monkeypatch.setattr(debian, "CACHE", tmp_path)
     monkeypatch.setattr(debian, "os_release", lambda: TRIXIE)
@@ -69,7 +80,18 @@ def test_signatures_are_never_switched_off(tmp_path, monkeypatch):
     assert "Suites: sid" in written
     assert "Signed-By: /k.gpg" in written
     assert "rusted" not in written
-    assert "AllowUnauthenticated" not in written
+    careless = tmp_path / "careless.conf"
+    careless.write_text("".join(f'{name} "true";\n' for name in CHECKS))
+    dump = subprocess.run(
+        ["apt-config", "-c", str(apt.settings), "dump", *CHECKS],
+        env={**os.environ, "APT_CONFIG": str(careless)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert sorted(dump.split()) == sorted(
+        word for name in CHECKS for word in (name, '"false";')
+    )
 
 
 def test_other_systems_are_told_so(monkeypatch):

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from tools import lint, odoo_source, preflight, suite
+from tools import environment, lint, odoo_source, preflight, suite
 from tools.console import Failure
 from tools.paths import ROOT
+from tools.ports import free_port, kept_port
 
 
 def test_everything_missing_stands_in_one_line(tmp_path, monkeypatch, capsys):
@@ -17,7 +18,7 @@ def test_everything_missing_stands_in_one_line(tmp_path, monkeypatch, capsys):
     with socket.socket() as taken, pytest.raises(SystemExit):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        preflight.check(str(tmp_path), taken.getsockname()[1])
+        preflight.check(str(tmp_path), str(taken.getsockname()[1]))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: missing: Python 3.10 to 3.13 (this is 3.8")
     assert "is in use (set PORT=)" in line
@@ -26,6 +27,49 @@ def test_everything_missing_stands_in_one_line(tmp_path, monkeypatch, capsys):
 
 def test_nothing_is_missing_here():
     assert preflight.missing(str(ROOT)) == []
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "99999", "-1"])
+def test_port_that_is_none_is_named(tmp_path, port):
+    assert f"(PORT={port})" in preflight.missing(str(tmp_path), port)[-1]
+
+
+@pytest.mark.parametrize(
+    ("bind", "is_possible"),
+    [("127.0.0.2", True), ("0.0.0.0", True), ("192.0.2.1", False), ("no.such", False)],
+)
+def test_address_to_listen_at_is_tried(tmp_path, monkeypatch, bind, is_possible):
+    monkeypatch.setenv("BIND", bind)
+    monkeypatch.setattr(preflight, "NEEDED_BYTES", 0)
+    problems = preflight.missing(str(tmp_path), str(free_port()))
+    assert [bind in problem for problem in problems] == [True] * (not is_possible)
+
+
+def test_port_is_kept_until_somebody_else_has_it(tmp_path):
+    path = tmp_path / "port"
+    port = kept_port(path)
+    assert kept_port(path) == port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        assert kept_port(path) != port
+    assert kept_port(path) == int(path.read_text())
+
+
+def test_half_made_virtual_environment_is_made_anew(tmp_path, monkeypatch):
+    folder = tmp_path / ".venv"
+    monkeypatch.setattr(environment, "VENV", folder)
+    monkeypatch.setattr(environment, "MADE", folder / ".made")
+    monkeypatch.setattr(environment, "venv_python", lambda: folder / "bin" / "python")
+    asked = tmp_path / "requirements.txt"
+    asked.write_text("")
+    monkeypatch.setattr(environment, "RUNTIME", asked)
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(sys.executable)
+    environment.ensure(asked)
+    command = [str(folder / "bin" / "python"), "-m", "pip", "--version"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert (folder / ".made").exists()
 
 
 @pytest.mark.parametrize(
