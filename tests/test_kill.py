@@ -44,6 +44,8 @@ RETRIES = {
 }
 
 LOCK = 20_261_120
+# A run takes about a third of that.
+SECONDS_A_MAIL = 2.5
 # One trigger keeps a transaction before its row stands there, the others behind it.
 PLACES = {
     "before insert": ("BEFORE INSERT ON mail_bridge_intake", ""),
@@ -242,7 +244,9 @@ def run_chaos(chaos: Chaos, kills: int, mails: int, postgres) -> None:
     """Fault windows of all phases in turn, until each has its kills."""
     a_window = -(-mails // sum(-(-kills // size) for size in KILLS.values()))
     crash_at = kills // 2
+    limit = time.monotonic() + SECONDS_A_MAIL * mails
     while missing := [one for one in KILLS if chaos.kills.get(one, 0) < kills]:
+        assert time.monotonic() < limit, f"never enough kills: {chaos.kills}"
         for phase in missing:
             release(chaos, a_window)
             chaos.fault_window(phase, KILLS[phase])

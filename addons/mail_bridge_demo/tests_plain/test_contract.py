@@ -15,7 +15,7 @@ from odoo.addons.mail_bridge.tests_plain.contract import (
     NOW,
     RECIPIENT,
     SENDER,
-    AdapterContract,
+    SignedContract,
     replace_body,
 )
 from odoo.addons.mail_bridge_demo import const
@@ -26,7 +26,7 @@ KEYS = ("canary-one-1234567890", "canary-two-1234567890")
 PASS = AuthenticationVerdicts(spf="pass", dkim="pass", dmarc="pass")
 
 
-class TestDemo(AdapterContract):
+class TestDemo(SignedContract):
     adapter = DemoAdapter()
     account = AccountFacts(secrets={"signing_key": KEYS})
     signing_secret = "signing_key"

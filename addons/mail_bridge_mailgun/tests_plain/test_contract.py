@@ -13,7 +13,7 @@ from odoo.addons.mail_bridge.tests_plain.contract import (
     NOW,
     RECIPIENT,
     SENDER,
-    AdapterContract,
+    SignedContract,
     replace_body,
 )
 from odoo.addons.mail_bridge.tests_plain.forms_of import Item, multipart, urlencoded
@@ -27,7 +27,7 @@ ACCOUNT = AccountFacts(
 )
 
 
-class MailgunContract(AdapterContract):
+class MailgunContract(SignedContract):
     adapter = MailgunAdapter()
     account = ACCOUNT
     signing_secret = "signing_key"

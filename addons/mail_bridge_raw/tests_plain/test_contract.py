@@ -8,6 +8,7 @@ from odoo.addons.mail_bridge.providers.base import AccountFacts
 from odoo.addons.mail_bridge.tests_plain.contract import (
     BAD_TEXTS,
     AdapterContract,
+    SignedContract,
     replace_body,
 )
 from odoo.addons.mail_bridge_raw.adapter import RawAdapter
@@ -71,7 +72,7 @@ class RawContract(AdapterContract):
             yield self.changed(self.genuine, name, text)
 
 
-class TestRawSigned(RawContract):
+class TestRawSigned(RawContract, SignedContract):
     account = AccountFacts(secrets={"signing_key": KEYS})
     signing_secret = "signing_key"
     keys = KEYS
