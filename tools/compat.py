@@ -68,6 +68,12 @@ IMPORTS: dict[str, dict[str | None, str]] = {
     "odoo.osv.expression": {None: "deprecated in 19.0; domains as lists"},
     "odoo.osv": {"expression": "deprecated in 19.0; domains as lists"},
     "odoo.orm": {None: "19.0 only"},
+    "odoo.models": {
+        "Constraint": "19.0 only; create the index in init()",
+        "Index": "19.0 only; create the index in init()",
+        "UniqueIndex": "19.0 only; create the index in init()",
+        "GC_UNLINK_LIMIT": "moved in 19.0; a constant of our own",
+    },
     "odoo.tools": {
         "lazy_property": "18.0 only; functools.cached_property",
         "constants": "19.0 only",
@@ -78,6 +84,7 @@ IMPORTS: dict[str, dict[str | None, str]] = {
         "LockError": "19.0 only; psycopg2.errors",
         "ConcurrencyError": "19.0 only; psycopg2.errors",
     },
+    "odoo.addons.base.models": {"ir_cron": "its class has another name in 19.0"},
     "odoo.addons.base.models.ir_cron": {None: "its class has another name in 19.0"},
 }
 # `object.attribute`, where the attribute alone says nothing.
@@ -103,7 +110,7 @@ KEYWORDS = {
     ("route", "type", "json"): "jsonrpc on 19.0; type='http' and make_json_response",
     ("route", "type", "jsonrpc"): "json on 18.0; type='http' and make_json_response",
 }
-# A file that has both names of a pair handles both versions.
+# A function (a class, of methods) that has both names of a pair handles both versions.
 PAIRS = (
     {"_to_store", "_to_store_defaults"},
     {"_notify_progress", "_commit_progress"},
@@ -155,8 +162,10 @@ JAVASCRIPT = {
 def check_file(path: Path) -> list[Finding]:
     """Every finding in one Python, XML or JavaScript file."""
     text = path.read_text()
+    scopes: list[range] = []
     if path.suffix == ".py":
-        pairs = _python(ast.parse(text))
+        tree = ast.parse(text)
+        pairs, scopes = _python(tree), _scopes(tree)
     elif path.suffix == ".xml":
         pairs = _xml(text)
     elif path.suffix == ".js":
@@ -165,16 +174,37 @@ def check_file(path: Path) -> list[Finding]:
         return []
     lines = text.splitlines()
     found = set(pairs)
-    names = {name for _line, name, _advice in found}
-    both = set().union(*(pair for pair in PAIRS if pair <= names))
+    known = {(_around(line, scopes)[0], name) for line, name, _advice in found}
     return [
         Finding(path, line, name, advice)
         for line, name, advice in sorted(found)
-        if name not in both and ESCAPE not in " ".join(lines[max(line - 2, 0) : line])
+        if not _is_paired(name, _around(line, scopes), known)
+        and ESCAPE not in " ".join(lines[max(line - 2, 0) : line])
     ]
 
 
 Found = Iterator[tuple[int, str, str]]
+
+
+def _scopes(tree: ast.AST) -> list[range]:
+    """The lines of each function and class, without the one that names it."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [range(node.lineno + 1, node.end_lineno + 1) for node in nodes]
+
+
+def _around(line: int, scopes: list[range]) -> list[range]:
+    """The functions and classes around a line, the inmost first; else the file."""
+    return sorted((each for each in scopes if line in each), key=len) or [range(0)]
+
+
+def _is_paired(name: str, around: list[range], known: set[tuple[range, str]]) -> bool:
+    """Whether a scope around the line names the other one of its pair as well."""
+    return any(
+        name in pair and all((scope, each) in known for each in pair)
+        for pair in PAIRS
+        for scope in around
+    )
 
 
 def _python(tree: ast.AST) -> Found:
@@ -187,8 +217,9 @@ def _python(tree: ast.AST) -> Found:
             yield from _call(node)
         elif isinstance(node, ast.Subscript):
             yield from _subscript(node)
-        elif isinstance(node, ast.FunctionDef) and node.name in NAMES:
-            yield node.lineno, node.name, NAMES[node.name]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.name in NAMES:
+                yield node.lineno, node.name, NAMES[node.name]
         elif isinstance(node, ast.ClassDef):
             yield from _class(node)
         elif isinstance(node, ast.Constant):
@@ -222,6 +253,10 @@ def _import(node: ast.Import | ast.ImportFrom) -> Found:
 
 def _call(node: ast.Call) -> Found:
     called = _name(node.func).rpartition(".")[2]
+    if called == "setattr" and len(node.args) > 1:
+        name = getattr(node.args[1], "value", None)
+        if name in NAMES:
+            yield node.lineno, name, NAMES[name]
     for keyword in node.keywords:
         value = getattr(keyword.value, "value", None)
         for (function, argument, wanted), advice in KEYWORDS.items():
@@ -240,7 +275,8 @@ def _subscript(node: ast.Subscript) -> Found:
 
 def _class(node: ast.ClassDef) -> Found:
     for statement in node.body:
-        for target in getattr(statement, "targets", []):
+        targets = getattr(statement, "targets", None)
+        for target in targets or [getattr(statement, "target", None)]:
             name = _name(target)
             if name in NAMES:
                 yield statement.lineno, name, NAMES[name]
@@ -254,7 +290,7 @@ def _constant(node: ast.Constant) -> Found:
             yield node.lineno, node.value, NAMES[last]
 
 
-def _name(node: ast.AST) -> str:
+def _name(node: ast.AST | None) -> str:
     """`a.b` of a name or attribute; '' of anything else."""
     if isinstance(node, ast.Name):
         return node.id

@@ -101,6 +101,11 @@ def imported(path: Path, addons: Path) -> list[tuple[int, str]]:
             module = [*base, *([node.module] if node.module else [])]
             dotted = ".".join(module)
             names += [(node.lineno, f"{dotted}.{alias.name}") for alias in node.names]
+        elif isinstance(node, ast.Call) and node.args:
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            target = getattr(node.args[0], "value", None)
+            if called in ("import_module", "__import__") and isinstance(target, str):
+                names.append((node.lineno, target))
     return names
 
 
@@ -113,6 +118,8 @@ def _verdict(
 ) -> str:
     """Why the import is wrong; '' where it is not."""
     words = target.split(".")
+    if is_plain and words[0] == "psycopg2":
+        return f"plain module imports {target}: no database in providers and adapters"
     if words[0] != "odoo":
         return ""
     ours = words[1:2] == ["addons"] and len(words) > 2 and words[2] in closure

@@ -34,6 +34,12 @@ REJECTED = {
         "config['db_name']",
         "message.is_thread_message()",
         "api.returns('self')",
+        "from odoo.models import Constraint",
+        "from odoo.models import GC_UNLINK_LIMIT",
+        "from odoo.addons.base.models import ir_cron",
+        "class A(models.Model):\n    _sql_constraints: list = []",
+        "setattr(cls, '_sql_constraints', [])",
+        "async def read_group(self): ...",
     ],
     "xml": [
         "<odoo><record><field name='arch'><tree/></field></record></odoo>",
@@ -56,6 +62,7 @@ ACCEPTED = {
         "mails.process_email_queue([1])",
         "from odoo.modules.registry import Registry",
         "def _to_store(self, store): ...\ndef _to_store_defaults(self, target): ...",
+        "def f(u):\n    return u.group_ids if NEW else u.groups_id",
         "cron._commit_progress(1)  # compat: tested with hasattr above",
         "# compat: 18.0 only, guarded\ncron._notify_progress(done=1, remaining=0)",
     ],
@@ -93,3 +100,9 @@ def test_name_of_both_versions_passes(tmp_path, kind, text):
 def test_finding_names_file_line_and_way_out(tmp_path):
     (found,) = _check(tmp_path, "python", "x = 1\nself._cr\n")
     assert str(found).endswith("sample.py:2: _cr: deprecated in 19.0; self.env.cr")
+
+
+def test_guard_in_one_function_excuses_no_other(tmp_path):
+    guarded = "def f(u):\n    return u.group_ids if NEW else u.groups_id\n"
+    found = _check(tmp_path, "python", guarded + "def g(u):\n    return u.groups_id\n")
+    assert [finding.line for finding in found] == [4]

@@ -25,6 +25,17 @@ def test_adapter_that_imports_odoo_tools_is_found(tmp_path):
     assert _wrong(tmp_path)
 
 
+def test_import_by_name_is_found_too(tmp_path):
+    text = "import importlib\nmodels = importlib.import_module('odoo.models')"
+    _addon(tmp_path, "core", providers__mime=text)
+    assert _wrong(tmp_path)
+
+
+def test_provider_that_speaks_to_the_database_is_found(tmp_path):
+    _addon(tmp_path, "core", providers__mime="from psycopg2 import sql")
+    assert _wrong(tmp_path)
+
+
 def test_helper_of_an_adapter_is_as_plain_as_the_adapter(tmp_path):
     _addon(
         tmp_path, "core", adapter="from .post import Post", post="from odoo import http"
