@@ -209,12 +209,12 @@ class GatewayRun:
 
         The alias believes the From line; if so, hold the mail.
         """
-        if self.trust in ("verified", "released") or not self._is_own_user(env, values):
+        closed = [r for r in routes if r[4] and r[4].alias_contact != "everyone"]
+        if not closed or self.trust in ("verified", "released"):
             return False
-        for route in routes:
-            if (alias := route[4]) and alias.alias_contact != "everyone":
-                return self._hold(route, "unverified_sender")
-        return False
+        if not self._is_own_user(env, values):
+            return False
+        return self._hold(closed[0], "unverified_sender")
 
     def _has_token(self, env, route: tuple) -> bool:
         """Tell whether a recipient address carries our token for that record."""

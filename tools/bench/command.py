@@ -106,6 +106,7 @@ def _circumstances(stage: Stage, options: argparse.Namespace) -> list[tuple[str,
         ("system", f"{platform.system()} {platform.release()}"),
         ("Python", platform.python_version()),
         ("Odoo", f"{stage.odoo.version}, 4 workers, 4 cron workers, `db_name` alone"),
+        ("with `dbfilter`", "every way, the peers too, costs one connection more"),
         ("PostgreSQL", f"{version}, {rest}"),
         ("load average before", f"{stage.load_before:.1f}"),
     ]
