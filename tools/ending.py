@@ -11,14 +11,13 @@ from tools.paths import CACHE, ODOO_HOME, ROOT, RUN, VENV
 
 FRONT = "run/front.pid"
 ODOO = "run/odoo.pid"
-POSTGRES = "postgres-run/data/postmaster.pid"
+POSTGRES = "postgres-run/data"
 CACHES = (".pytest_cache", ".ruff_cache", ".hypothesis")
 
 
 def stop(_arguments: list[str]) -> None:
     """End what `make run` started; the database stays."""
-    _end_servers([RUN / FRONT], "tools.front")
-    _end_servers([RUN / ODOO], "odoo")
+    _end_servers([RUN / FRONT, RUN / ODOO])
     _end_postgres([RUN / POSTGRES])
     say("stopped")
 
@@ -26,8 +25,8 @@ def stop(_arguments: list[str]) -> None:
 def clean(_arguments: list[str]) -> None:
     """End every process of the project and delete what the commands made."""
     stop([])
-    _end_servers([*RUN.glob("serve/*/odoo.pid"), *RUN.glob("tests/*/odoo.pid")], "odoo")
-    _end_postgres(RUN.glob("postgres*/data/postmaster.pid"))
+    _end_servers([*RUN.glob("serve/*/odoo.pid"), *RUN.glob("tests/*/odoo.pid")])
+    _end_postgres(RUN.glob("postgres*/data"))
     for folder in (VENV, RUN, ODOO_HOME, CACHE, *(ROOT / name for name in CACHES)):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in list(ROOT.rglob("__pycache__")):
@@ -35,15 +34,15 @@ def clean(_arguments: list[str]) -> None:
     say("clean")
 
 
-def _end_servers(pidfiles: Iterable[Path], word: str) -> None:
+def _end_servers(pidfiles: Iterable[Path]) -> None:
     for pidfile in pidfiles:
-        if pid := processes.read_pid(pidfile, word):
+        if pid := processes.recorded(pidfile):
             processes.stop_family(pid)
 
 
-def _end_postgres(pidfiles: Iterable[Path]) -> None:
-    for pidfile in pidfiles:
-        if pid := processes.read_pid(pidfile, "postgres"):
+def _end_postgres(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if pid := processes.postmaster(folder):
             # PostgreSQL's fast shutdown: it does not wait for clients to leave.
             processes.kill(pid, signal.SIGINT)
             processes.wait_gone([pid], 60)

@@ -131,7 +131,7 @@ class EmbeddedPostgres:
 
     def pid(self) -> int:
         """The process id of the postmaster; 0 where it does not run."""
-        return processes.read_pid(self.data / "postmaster.pid", "postgres")
+        return processes.postmaster(self.data)
 
     # -- access -------------------------------------------------------------
 

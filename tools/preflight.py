@@ -60,10 +60,10 @@ def _is_ours(root, port):
     """Whether the port is taken by an earlier `make run` of this project."""
     try:
         with open(os.path.join(root, ".run", "run", "front.pid")) as file:
-            pid = int(file.read())
+            pid = int(file.read().split()[0])
         with open("/proc/{}/cmdline".format(pid), "rb") as file:
             words = file.read().split(b"\0")
-    except (OSError, ValueError):
+    except (OSError, ValueError, IndexError):
         return False
     return b"tools.front" in words and port.encode() in words
 

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+STARTED = 19  # in /proc/<pid>/stat, counted from the state
+
 
 def children(pid: int) -> list[int]:
     """The direct children of `pid`."""
@@ -35,11 +37,16 @@ def title(pid: int) -> str:
 
 def alive(pid: int) -> bool:
     """Whether `pid` runs; a zombie does not."""
+    return _stat(pid)[0] != "Z"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat from the state on; those of a zombie if gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+        return ["Z"]
+    return stat.rpartition(")")[2].split()
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -58,14 +65,23 @@ def wait_gone(pids: list[int], seconds: float) -> bool:
     return True
 
 
-def read_pid(path: Path, word: str) -> int:
-    """The process id in a pid file; 0 unless it runs and its title holds `word`."""
-    try:
-        pid = int(path.read_text().split()[0])
-    except (FileNotFoundError, IndexError, ValueError):
-        return 0
-    # A process that is being started has no title for a moment.
-    return pid if alive(pid) and word in (title(pid) or word) else 0
+def record(path: Path, pid: int) -> None:
+    """Write down a process of ours, and when it started: its number may come again."""
+    path.write_text(f"{pid} {_stat(pid)[STARTED]}")
+
+
+def recorded(path: Path) -> int:
+    """The process that `record` wrote down; 0 unless that very one still runs."""
+    words = path.read_text().split() if path.exists() else []
+    is_same = len(words) == 2 and _stat(int(words[0]))[STARTED:][:1] == words[1:]
+    return int(words[0]) if is_same and alive(int(words[0])) else 0
+
+
+def postmaster(data: Path) -> int:
+    """The process that serves PostgreSQL's folder `data`; 0 where none does."""
+    path = data / "postmaster.pid"
+    pid = int((path.read_text().split() or ["0"])[0]) if path.exists() else 0
+    return pid if alive(pid) and f"-D {data} " in title(pid) else 0
 
 
 def stop_family(pid: int, seconds: float = 30) -> None:

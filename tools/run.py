@@ -137,7 +137,7 @@ def _start_server(
         say("starting Odoo with workers")
         server.start()
         running.write_text(wanted)
-    if not processes.read_pid(FRONT_PID, "tools.front"):
+    if not processes.recorded(FRONT_PID):
         _start_front(bind, port)
     if not answers(f"{_local_url(bind, port)}/web/health"):
         raise Failure(f"nothing answers at port {port}, see {FOLDER / 'front.out'}")
@@ -159,7 +159,7 @@ def _start_front(bind: str, port: int) -> None:
             stderr=sink,
             start_new_session=True,
         )
-    FRONT_PID.write_text(str(process.pid))
+    processes.record(FRONT_PID, process.pid)
     _wait_listening(f"{_local_url(bind, port)}/web/health")
 
 
@@ -171,7 +171,7 @@ def _wait_listening(url: str) -> None:
 
 
 def _stop_front() -> None:
-    if pid := processes.read_pid(FRONT_PID, "tools.front"):
+    if pid := processes.recorded(FRONT_PID):
         processes.stop_family(pid)
 
 

@@ -97,7 +97,7 @@ class OdooServer:
                 stderr=sink,
                 start_new_session=True,
             )
-        self.pidfile.write_text(str(process.pid))
+        processes.record(self.pidfile, process.pid)
         if wait:
             self.wait_ready()
         return self
@@ -144,7 +144,7 @@ class OdooServer:
 
     def pid(self) -> int:
         """The master's process id; 0 where it does not run."""
-        return processes.read_pid(self.pidfile, "odoo")
+        return processes.recorded(self.pidfile)
 
     def http_workers(self) -> list[int]:
         """Process ids of the HTTP workers."""
