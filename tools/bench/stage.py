@@ -33,6 +33,8 @@ MODULES = [
     "mail_bridge_mailgun",
     "bench_peer",
 ]
+# What has to be "on", not only not "off": `local` would not wait for the disk.
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 DRAINS = "SELECT id FROM ir_cron WHERE cron_name LIKE 'Mail Bridge: process intake%'"
 
 INSIDE = """\
@@ -266,7 +268,7 @@ class Stage:
     @cached_property
     def postgres_settings(self) -> dict[str, str]:
         """What PostgreSQL promises about the disk, and its version."""
-        names = ("server_version", "fsync", "synchronous_commit", "full_page_writes")
+        names = ("server_version", *DURABLE)
         return {each: self.sql(f"SHOW {each}", name="postgres")[0][0] for each in names}
 
 

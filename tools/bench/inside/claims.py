@@ -7,11 +7,11 @@ from tools.bench.inside.loop import backend_cpu
 BLOCKS, CLAIMS = 20, 25
 FILL = """\
 INSERT INTO {schema}.mail_bridge_intake
-       (account_id, company_id, reference, dedupe_key, content_hash, state, priority,
-        attempts, next_attempt, received_at, method, path, headers, content_type,
-        remote_addr, size, done_at)
+       (account_id, company_id, reference, dedupe_key, content_hash, state, lane,
+        priority, attempts, next_attempt, received_at, method, path, headers,
+        content_type, remote_addr, size, done_at)
 SELECT %(account)s, 1, md5(n::text), md5(n::text) || %(state)s, md5(n::text), %(state)s,
-       5, 0, m, m, 'POST', '/mailgate/mailgun', '[]', 'multipart/form-data',
+       'main', 5, 0, m, m, 'POST', '/mailgate/mailgun', '[]', 'multipart/form-data',
        '192.0.2.1', 17000, CASE WHEN %(state)s = 'done' THEN m END
   FROM (SELECT n, now() AT TIME ZONE 'UTC' - n * interval '1 second' AS m
           FROM generate_series(1, %(count)s) n) rows"""
