@@ -83,15 +83,18 @@ def deliver(client: OdooClient) -> dict[str, int]:
         client, "mailgun", mailgun_signing_key=key, mailgun_trust_verdicts=True
     )
     improvmx = _account(client, "improvmx")
-    message_id = f"<{secrets.token_hex(12)}@mx.example.net>"
+    # Found again by these: an interrupted run may have left mails of the same subject.
+    first, reply, other = (
+        f"<{secrets.token_hex(12)}@mx.example.net>" for _ in range(3)
+    )
     say("posting a Mailgun mail with an attachment and an inline image")
-    _post_mailgun(client, mailgun, key, _lead_fields(message_id), _lead_files())
-    lead = _wait("the lead", client, lambda: _lead_with(client, 1))
+    _post_mailgun(client, mailgun, key, _lead_fields(first), _lead_files())
+    lead = _wait("the lead", client, lambda: _lead_of(client, first))
     say("posting a reply to it, and an ImprovMX mail")
-    _post_mailgun(client, mailgun, key, _reply_fields(message_id), {})
-    _post_json(client, improvmx, _improvmx_mail())
-    _wait("the reply", client, lambda: _lead_with(client, 2))
-    _wait("the ImprovMX mail", client, lambda: present(client))
+    _post_mailgun(client, mailgun, key, _reply_fields(reply, first), {})
+    _post_json(client, improvmx, _improvmx_mail(other))
+    _wait("the reply", client, lambda: _lead_of(client, reply) == lead)
+    _wait("the ImprovMX mail", client, lambda: _lead_of(client, other))
     return {"lead": lead}
 
 
@@ -155,8 +158,7 @@ def _lead_files() -> dict[str, tuple[str, bytes, str]]:
     }
 
 
-def _reply_fields(parent: str) -> dict[str, str]:
-    message_id = f"<{secrets.token_hex(12)}@mx.example.net>"
+def _reply_fields(message_id: str, parent: str) -> dict[str, str]:
     headers = _headers(message_id, f"Re: {SUBJECT}")
     headers += [("In-Reply-To", parent), ("References", parent)]
     return _fields(headers, REPLY)
@@ -204,10 +206,9 @@ def _post_mailgun(
 # -- ImprovMX ---------------------------------------------------------------
 
 
-def _improvmx_mail() -> dict:
+def _improvmx_mail(message_id: str) -> dict:
     sender = {"name": "Sindre Aune", "email": "sindre.aune@example.org"}
     recipient = {"name": None, "email": RECIPIENT}
-    message_id = f"<{secrets.token_hex(12)}@example.org>"
     note = base64.encodebytes(b"30 pieces, brass, plug type F\r\n").decode()
     return {
         "headers": {
@@ -261,10 +262,11 @@ def _mails_on(client: OdooClient, lead_id: int) -> int:
     )
 
 
-def _lead_with(client: OdooClient, mails: int) -> int:
-    leads = client.search_read("crm.lead", [("name", "=", SUBJECT)], ["id"], limit=1)
-    found = leads and _mails_on(client, leads[0]["id"]) >= mails
-    return leads[0]["id"] if found else 0
+def _lead_of(client: OdooClient, message_id: str) -> int:
+    """The lead in whose chatter a mail stands; 0 until it does."""
+    mail = [("message_id", "=", message_id), ("model", "=", "crm.lead")]
+    found = client.search_read("mail.message", mail, ["res_id"])
+    return found[0]["res_id"] if found else 0
 
 
 def _wait(what: str, client: OdooClient, condition) -> object:

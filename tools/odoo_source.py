@@ -137,15 +137,15 @@ def pinned_commit(path: Path = COMMIT_FILE) -> str:
 
 def _clone() -> Odoo | None:
     if not shutil.which("git"):
-        say("git is not installed, so no Odoo 18.0; taking Debian's Odoo 19.0")
+        say("git is not installed: Odoo 18.0 can't be fetched")
         return None
     if not _github_answers():
-        say("GitHub can't be reached; taking Debian's Odoo 19.0")
+        say("GitHub can't be reached")
         return None
     try:
         return _fetch_from_github()
     except (Failure, subprocess.TimeoutExpired) as error:
-        say(f"GitHub gave up on us ({error}); taking Debian's Odoo 19.0")
+        say(f"Odoo 18.0 did not come from GitHub ({error})")
         return None
 
 
@@ -196,12 +196,14 @@ def _git(*arguments: str) -> str:
 
 
 def _unpack_debian() -> Odoo:
+    say("taking Debian's Odoo 19.0")
     try:
         return _unpack()
     except Failure as error:
-        raise Failure(
-            f"no Odoo: set ODOO_SOURCE to a checkout of odoo/odoo ({error})"
-        ) from error
+        ways = "set ODOO_SOURCE to a checkout of odoo/odoo"
+        if not shutil.which("git"):
+            ways += ", or install git"
+        raise Failure(f"no Odoo: {ways} ({error})") from error
 
 
 def _unpack() -> Odoo:

@@ -27,8 +27,7 @@ def main(_arguments: list[str]) -> None:
     port = int(os.environ.get("PORT") or 8069)
     bind = os.environ.get("BIND") or "127.0.0.1"
     odoo = find_odoo(os.environ.get("ODOO", ""))
-    say("starting PostgreSQL")
-    connection = given_connection() or cluster(CLUSTER).start()
+    connection = _postgres()
     changed = _prepare_database(odoo, connection, name)
     _start_server(odoo, connection, name, bind, port, changed)
     host = "localhost" if bind in ("127.0.0.1", *WILDCARDS) else _in_url(bind)
@@ -37,6 +36,16 @@ def main(_arguments: list[str]) -> None:
     _print_links(client, f"http://{host}:{port}", records)
     if bind not in ("127.0.0.1", "localhost"):
         note(f"warning: admin/admin is reachable through {bind}")
+
+
+def _postgres() -> Connection:
+    """The server that PG* variables name, else one of our own; says which."""
+    given = given_connection()
+    if given:
+        say(f"using the PostgreSQL at {given.host}:{given.port}, as PGHOST says")
+        return given
+    say("starting PostgreSQL")
+    return cluster(CLUSTER).start()
 
 
 def _local_url(bind: str, port: int) -> str:

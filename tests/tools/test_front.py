@@ -1,6 +1,12 @@
 import asyncio
+import http.server
+import threading
 
-from tools import front
+import pytest
+
+from tools import front, processes, run
+from tools.ports import free_port
+from tools.server import answers
 
 HEAD = (
     b"POST /mailgate/x HTTP/1.1\r\nHost: a:8069\r\nX-Forwarded-For: 1.2.3.4\r\n"
@@ -47,3 +53,34 @@ async def _through_the_front(body: bytes) -> bytes:
     outer.close()
     backend.close()
     return answer
+
+
+@pytest.fixture
+def behind(tmp_path, monkeypatch):
+    """`make run`'s folder, with something that answers where Odoo would."""
+    server = http.server.HTTPServer(
+        ("127.0.0.1", 0), http.server.BaseHTTPRequestHandler
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("http.port", "gevent.port"):
+        (tmp_path / name).write_text(str(server.server_port))
+    monkeypatch.setattr(run, "FOLDER", tmp_path)
+    monkeypatch.setattr(run, "FRONT_PID", tmp_path / "front.pid")
+    yield
+    run._stop_front()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.0.0.2", "localhost", "0.0.0.0"])
+def test_front_is_asked_where_it_listens(behind, bind):
+    """`BIND=192.168.1.5 make run` listens there and nowhere else."""
+    port = free_port()
+    run._start_front(bind, port)
+    assert processes.recorded(run.FRONT_PID)
+    assert answers(f"{run._local_url(bind, port)}/web/health")
+
+
+def test_address_of_the_other_family_is_a_url_too():
+    assert run._local_url("::", 8069) == "http://[::1]:8069"
+    assert run._local_url("fd00::5", 8069) == "http://[fd00::5]:8069"

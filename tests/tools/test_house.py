@@ -147,6 +147,40 @@ def test_18_is_fetched_from_its_repository(tmp_path, monkeypatch):
     assert odoo_source.find_odoo().label == "cached in .odoo/18.0"
 
 
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """A machine without Odoo whose GitHub is an empty folder; the folder."""
+    monkeypatch.delenv("ODOO_SOURCE", raising=False)
+    monkeypatch.setattr(odoo_source, "ODOO_HOME", tmp_path / "home")
+    monkeypatch.setattr(odoo_source, "REPOSITORY", (tmp_path / "none").as_uri())
+    return tmp_path
+
+
+def test_missing_git_is_not_called_a_missing_github(bare, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(bare))
+    ubuntu = {"ID": "ubuntu", "PRETTY_NAME": "Ubuntu 24.04"}
+    monkeypatch.setattr(odoo_source.debian, "os_release", lambda: ubuntu)
+    with pytest.raises(Failure, match="or install git"):
+        odoo_source.find_odoo()
+    told = capsys.readouterr().out
+    assert "git is not installed" in told
+    assert "GitHub" not in told
+
+
+def test_fetch_that_breaks_is_no_end(bare, monkeypatch, capsys):
+    """`ls-remote` answers, the commit does not come: the next way is tried."""
+    git = ["git", "-C", str(bare), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-qb", "18.0"], ["commit", "-qm", "x", "--allow-empty"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(odoo_source, "REPOSITORY", bare.as_uri())
+    monkeypatch.setattr(odoo_source, "pinned_commit", lambda: "0" * 40)
+    with pytest.raises(Failure, match=r"Odoo 18\.0 is neither here nor reachable"):
+        odoo_source.find_odoo("18.0")
+    told = capsys.readouterr().out
+    assert "did not come from GitHub" in told
+    assert "19.0" not in told
+
+
 def test_without_any_way_to_odoo_one_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("ODOO_SOURCE", raising=False)
     monkeypatch.setattr(odoo_source, "ODOO_HOME", tmp_path)
