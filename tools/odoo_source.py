@@ -154,7 +154,9 @@ def _fetch_from_github() -> Odoo:
     partial = ODOO_HOME / "18.0.partial"
     shutil.rmtree(partial, ignore_errors=True)
     commit = pinned_commit()
-    say(f"fetching Odoo 18.0 ({commit}) from GitHub, about 300 MB")
+    is_pinned = re.fullmatch("[0-9a-f]{40}", commit)
+    what = f"commit {commit}" if is_pinned else f"today's end of branch {commit}"
+    say(f"fetching Odoo 18.0 ({what}) from GitHub, about 300 MB")
     _git("init", "-q", str(partial))
     _git("-C", str(partial), "fetch", "-q", "--depth", "1", REPOSITORY, commit)
     _git("-C", str(partial), "checkout", "-q", "FETCH_HEAD")
