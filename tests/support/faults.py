@@ -19,6 +19,12 @@ from tests.support.bridge import Bridge, wait_for
 
 # Two drains meet in a row of Odoo's own (an alias' status, say); one tries again.
 MET = r"odoo\.sql_db: bad query.*(could not serialize|duplicate key)"
+# What a crash of PostgreSQL leaves in the log of whoever was talking to it.
+AWAY = (
+    r"psycopg2\.(OperationalError|InterfaceError): ",
+    r"odoo\.sql_db: bad query.*(server closed the connection|cursor already closed)",
+    r"odoo\.service\.server: (connection to server at|Gevent Parent changed)",
+)
 
 
 @contextmanager
