@@ -9,6 +9,7 @@ from odoo.tools import config
 
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
+from .mail_bridge_intake import LANE_CODE
 from .mail_bridge_secret import ADMIN, secret_variable
 from .mail_bridge_token import URL_TOKEN
 from .res_config_settings import guard_is_loaded
@@ -88,8 +89,7 @@ class MailBridgeAccount(models.Model):
     def _server_steps(self):
         """Return what this server needs, whatever the account."""
         keys = self.key_problem
-        crons = self.env["mail.bridge.intake"]._drain_crons()
-        active = any(self.env["ir.cron"].sudo().browse(crons).mapped("active"))
+        active = all(map(self.env["mail.bridge.intake"]._has_drain, LANE_CODE))
         hint = self.env._(
             "%(why)s. Give it the key ring in MAIL_BRIDGE_KEYS.", why=keys
         )
@@ -114,7 +114,8 @@ class MailBridgeAccount(models.Model):
                 self.env._("Scheduled actions process the mail"),
                 self.env._(
                     "Set max_cron_threads (4 or more) in odoo.conf and keep the "
-                    "scheduled action 'Mail Bridge: process intake' active."
+                    "scheduled actions 'Mail Bridge: process intake' and 'Mail Bridge: "
+                    "fetch what posts point to' active."
                 ),
                 fault=True,
             ),

@@ -255,6 +255,12 @@ class MailBridgeIntake(models.Model):
         return self._lane_crons(lane)
 
     @api.model
+    def _has_drain(self, lane):
+        """Tell whether anybody works on a lane."""
+        crons = self.env["ir.cron"].sudo().browse(self._drain_crons(lane)).exists()
+        return any(crons.mapped("active"))
+
+    @api.model
     def _work(self, row_id, attempt):
         intake = self._hold(row_id, attempt)
         request, facts = intake._request(), intake._account_facts()

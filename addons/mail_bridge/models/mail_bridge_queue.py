@@ -291,7 +291,7 @@ class MailBridgeQueue(models.AbstractModel):
                 "next_attempt": fields.Datetime.now(),
             }
         )
-        for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()):
+        for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()).exists():
             cron._trigger()
 
     # --- Wake ---

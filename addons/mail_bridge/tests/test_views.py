@@ -80,6 +80,14 @@ class TestViews(BridgeCase):
         drains = self.env["mail.bridge.intake"]._drain_crons()
         self.assertEqual(self.env["ir.cron"].search_count([("id", "in", drains)]), 3)
 
+    def test_each_lane_needs_somebody_who_works_on_it(self):
+        Intake = self.env["mail.bridge.intake"]
+        for lane in ("main", "network"):
+            self.assertTrue(Intake._has_drain(lane))
+            crons = self.env["ir.cron"].browse(Intake._drain_crons(lane))
+            crons.active = False
+            self.assertFalse(Intake._has_drain(lane))
+
     # --- Warnings ---
 
     def test_administrators_alone_are_warned(self):
