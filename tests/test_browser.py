@@ -175,9 +175,11 @@ def test_the_inbox_finds_a_mail_and_shows_where_it_went(page, bridge, desk):
     bridge.post(account.post(desk, posts.make_mail(desk, subject)))
     bridge.arrived(subject)
     page.goto("/odoo/action-mail_bridge.mail_bridge_message_action")
-    page.locator(".o_searchview_input").fill(subject)
-    page.keyboard.press("Enter")
     rows = page.locator(".o_data_row")
+    expect(rows.first).to_be_visible()  # before that nobody listens to the keys
+    page.locator(".o_searchview_input").press_sequentially(subject)
+    expect(page.locator(".o_searchview_autocomplete")).to_be_visible()
+    page.keyboard.press("Enter")
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text(subject)
     expect(rows).to_contain_text("Routed")
