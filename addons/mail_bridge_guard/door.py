@@ -71,6 +71,10 @@ class Exchange:
             self._body = self._read(limit, ceiling)
         return self._body
 
+    def forget_body(self) -> None:
+        """Let the body go: Odoo's request is a cycle that holds us for a while."""
+        self._body = None
+
     def _read(self, limit: int, ceiling: int) -> Body:
         announced = self.environ.get("CONTENT_LENGTH") or "0"
         if announced.isdecimal() and int(announced) > ceiling:
@@ -175,7 +179,8 @@ def _guarded(original):
             return start_response(status, headers, exc_info)
 
         result = original(self, environ, start)
-        del environ[ENVIRON_KEY]  # each holds the other, and one holds the body
+        del environ[ENVIRON_KEY]  # each holds the other
+        exchange.forget_body()
         if exchange.size > LARGE_BYTES:
             give_back()
         if not refused:

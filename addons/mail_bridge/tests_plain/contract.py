@@ -8,10 +8,13 @@ the provider's documentation and history add stands in that provider's own tests
 
 from __future__ import annotations
 
+import gc
 import mmap
 import tempfile
 import traceback
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -453,6 +456,19 @@ class SignedContract(AdapterContract):
         for request in requests:
             with pytest.raises(SignatureError):
                 self.adapter.verify(request, self.account)
+
+    def test_a_refused_post_does_not_stay_in_memory(self):
+        gc.collect()
+        gc.disable()  # what is in no cycle goes at once
+        try:
+            request = next(iter(self.forged(self.post())))
+            kept = weakref.ref(request)
+            with suppress(SignatureError):
+                self.adapter.verify(request, self.account)
+            del request
+            assert kept() is None
+        finally:
+            gc.enable()
 
     def test_wrong_proof_is_refused(self):
         requests = list(self.forged(self.post()))

@@ -3,6 +3,7 @@
 import functools
 import io
 import logging
+import weakref
 
 from werkzeug.exceptions import ClientDisconnected
 
@@ -10,7 +11,7 @@ from odoo.http import root
 from odoo.tests import TransactionCase, tagged
 
 from ..answers import TRY_AGAIN_STATUS, try_again_status
-from ..door import BodyTooLarge, Exchange, _guarded
+from ..door import ENVIRON_KEY, BodyTooLarge, Exchange, _guarded
 from ..memory import give_back, resident_bytes
 from ..redaction import TokenMask, mask_path
 
@@ -161,6 +162,25 @@ class TestRedaction(TransactionCase):
 
 @tagged("post_install", "-at_install")
 class TestMemory(TransactionCase):
+    def test_body_goes_with_its_request(self):
+        kept = []
+
+        def application(_self, environ, start_response):
+            kept.append(environ[ENVIRON_KEY])  # as Odoo's own request does
+            kept.append(weakref.ref(kept[0].read_body(100, 100)))
+            kept[0].reached = True
+            start_response("200 OK", [])
+            return []
+
+        environ = {
+            "PATH_INFO": "/mailgate/raw",
+            "CONTENT_LENGTH": "4",
+            "wsgi.input": io.BytesIO(b"post"),
+        }
+        _guarded(application)(None, environ, lambda *_arguments: None)
+        self.assertEqual(kept[0].size, 4)
+        self.assertIsNone(kept[1]())
+
     def test_freed_memory_goes_back_to_the_system(self):
         give_back()
         before = resident_bytes()
