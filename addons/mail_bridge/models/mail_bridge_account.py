@@ -6,13 +6,8 @@ from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 from odoo.tools import hmac
 
-from ..const import (
-    MAIL_LIMIT_MB,
-)
-from ..door_account import (
-    parse_networks,
-    provider_facts,
-)
+from ..const import MAIL_LIMIT_MB
+from ..door_account import parse_networks, provider_facts
 from ..providers import registry
 
 #: What decides whether an address is one of ours.

@@ -210,15 +210,6 @@ class MailBridgeIntake(models.Model):
             raise PermanentError("the body was deleted after its retention time")
         return b"".join(chunks) if len(chunks) > 1 else chunks[0]
 
-    def _fetched_parts(self):
-        """Return ``{name: part number}`` of what was fetched for this intake."""
-        self.env.cr.execute(
-            """SELECT name, part FROM mail_bridge_intake_body
-                WHERE intake_id = %s AND part > 0 AND seq = 0""",
-            (self.id,),
-        )
-        return dict(self.env.cr.fetchall())
-
     def _request(self):
         """Return the post as the adapter saw it."""
         self.ensure_one()
@@ -242,17 +233,13 @@ class MailBridgeIntake(models.Model):
 
     @api.model
     @ormcache("lane")
-    def _lane_crons(self, lane):
+    def _drain_crons(self, lane="main"):
         domain = [
             ("model_id.model", "=", self._name),
             ("ir_actions_server_id.code", "=", LANE_CODE[lane]),
         ]
         crons = self.env["ir.cron"].sudo().with_context(active_test=False)
         return crons.search(domain).ids
-
-    @api.model
-    def _drain_crons(self, lane="main"):
-        return self._lane_crons(lane)
 
     @api.model
     def _has_drain(self, lane):

@@ -1,5 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo.tests import TransactionCase
+
 from odoo.addons.mail_bridge.providers.base import SamplePost, utcnow
 
 
@@ -34,3 +36,13 @@ class SimulatorMixin:
             mime, "a@b.example", "nobody@nowhere.example", account._facts()
         )
         return cls.receive(account, sample)
+
+
+class SimulatorCase(SimulatorMixin, TransactionCase):
+    """A simulator whose first mail stands in a record."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.account = cls.make_simulator()
+        cls.first = cls.simulate(cls.account, "plain")

@@ -4,24 +4,22 @@ from datetime import timedelta
 
 from odoo import fields
 from odoo.exceptions import UserError
-from odoo.tests import TransactionCase, tagged
+from odoo.tests import tagged
 
 from odoo.addons.mail_bridge.const import MAX_TRIES
 from odoo.addons.mail_bridge.exceptions import PayloadError, PermanentError
 from odoo.addons.mail_bridge.providers.base import utcnow
 
-from .common import SimulatorMixin
+from .common import SimulatorCase
 
 
 @tagged("post_install", "-at_install")
-class TestDecisions(SimulatorMixin, TransactionCase):
+class TestDecisions(SimulatorCase):
     """Mail that waits for a person, and what the person's decision does."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.account = cls.make_simulator()
-        cls.first = cls.simulate(cls.account, "plain")
         cls.thread = cls.first._record()
 
     def posts(self):

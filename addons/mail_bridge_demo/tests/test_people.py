@@ -1,20 +1,18 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import Form, TransactionCase, new_test_user, tagged
+from odoo.tests import Form, new_test_user, tagged
 
-from .common import SimulatorMixin
+from .common import SimulatorCase
 
 
 @tagged("post_install", "-at_install")
-class TestPeople(SimulatorMixin, TransactionCase):
+class TestPeople(SimulatorCase):
     """What people decide about mails, with Mail Bridge's own groups and no more."""
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.account = cls.make_simulator()
-        cls.first = cls.simulate(cls.account, "plain")
         cls.users = [
             new_test_user(
                 cls.env,

@@ -3,22 +3,16 @@
 import re
 
 from odoo.exceptions import UserError
-from odoo.tests import TransactionCase, new_test_user, tagged
+from odoo.tests import new_test_user, tagged
 
 from odoo.addons.mail_bridge_demo import uninstall_hook
 from odoo.addons.mail_bridge_demo.mails import KINDS
 
-from .common import SimulatorMixin
+from .common import SimulatorCase
 
 
 @tagged("post_install", "-at_install")
-class TestSimulator(SimulatorMixin, TransactionCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.account = cls.make_simulator()
-        cls.first = cls.simulate(cls.account, "plain")
-
+class TestSimulator(SimulatorCase):
     def test_the_simulator_makes_its_own_key(self):
         [key] = self.account._live_secrets()["demo_signing_key"]
         self.assertGreaterEqual(len(key), 24)
