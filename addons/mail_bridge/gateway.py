@@ -61,8 +61,7 @@ class GatewayRun:
         self.trust = "verified" if is_proven else "unverified"
         if released or forced:
             self.trust = "released"
-        self.posted = []
-        self.routes = []
+        self.posted: tuple[str, int] | None = None  # model and id of the record
         self.repeated = []
         self.reason = ""
         self.is_bounce = False
@@ -127,8 +126,7 @@ class GatewayRun:
             reason = "refused" if self.is_refused else "no_route"
             return self._into_the_inbox(env, values, reason)
         self._strip_identity(env, values)
-        self.routes = [self._without_identity(env, route) for route in fresh]
-        return self.routes
+        return [self._without_identity(env, route) for route in fresh]
 
     def on_bounce_answer(self) -> None:
         """Core would swallow an answer to one of Odoo's own bounces."""
@@ -142,8 +140,7 @@ class GatewayRun:
         self.reason = reason
         self._strip_identity(env, values)
         values.pop("parent_id", None)
-        self.routes = [(OWN_MODEL, self.message.id, None, env.uid, None)]
-        return self.routes
+        return [(OWN_MODEL, self.message.id, None, env.uid, None)]
 
     def _is_hijack(self, env, values: dict, routes: list[tuple]) -> bool:
         """Tell whether a reply into a record must not count; if so, hold it.

@@ -286,12 +286,10 @@ class MailBridgeMessage(models.Model):
         if run.is_refused:
             refusal = self.env._("One of its addresses does not accept this sender.")
             values["note"] = "\n".join(filter(None, (self.note, refusal)))
-        post = run.posted[-1:]
-        if not post:
+        if not run.posted:
             raise UserError(self.env._("The gateway did not take the mail."))
-        return dict(
-            values, state="routed", res_model=post[0].model, res_id=post[0].res_id
-        )
+        res_model, res_id = run.posted
+        return dict(values, state="routed", res_model=res_model, res_id=res_id)
 
     def _again(self, screen=False, forced=None, released=False):
         """Route a stored mail once more, as a person wants it.

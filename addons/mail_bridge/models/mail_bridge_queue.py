@@ -37,7 +37,10 @@ CONFLICTS = (
     errors.LockNotAvailable,
     psycopg2.IntegrityError,
 )
+#: A claim may be lost when PostgreSQL crashes (the row is then due at once), so it need
+#: not wait for the disk.
 CLAIM = """
+    SET LOCAL synchronous_commit TO OFF;
     UPDATE {table} AS q
        SET attempts = q.attempts + 1, claimed_by = %(worker)s,
            next_attempt = (now() AT TIME ZONE 'UTC')
@@ -140,9 +143,6 @@ class MailBridgeQueue(models.AbstractModel):
         cr.rollback()  # a fresh snapshot: rows changed after ours cannot be locked
         while True:
             try:
-                # The claim may be lost when PostgreSQL crashes (the row is then due
-                # at once), so it need not wait for the disk.
-                cr.execute("SET LOCAL synchronous_commit TO OFF")
                 claim = CLAIM.format(table=self._table)
                 cr.execute(claim, self._claim_values(lane), log_exceptions=False)
                 row = cr.fetchone()

@@ -87,5 +87,5 @@ class MailThread(models.AbstractModel):
         message = super().message_post(**kwargs)
         run = current_run(self.env)
         if run and message.bridge_message_id == run.message:
-            run.posted.append(message)
+            run.posted = (self._name, self.id)
         return message
