@@ -14,7 +14,6 @@ from cryptography.fernet import Fernet
 
 from tests.support import posts, wire
 from tests.support.bridge import DOMAIN, Bridge, wait_for
-from tests.support.faults import MET
 from tests.support.posts import make_mail, unique
 from tools.client import OdooError
 from tools.postgres import binaries
@@ -225,10 +224,7 @@ def test_a_key_proves_a_post_without_the_secret_address(bridge, desk):
     assert bridge.arrived(subject)
 
 
-def test_a_network_alone_is_enough_for_a_provider_that_signs_nothing(
-    bridge, desk, server_log
-):
-    server_log.expect(MET)
+def test_a_network_alone_is_enough_for_a_provider_that_signs_nothing(bridge, desk):
     account = bridge.account(
         "improvmx", require_token=False, allowed_networks="127.0.0.1"
     )
@@ -405,7 +401,6 @@ def test_a_provider_whose_addon_is_not_there_keeps_the_mail(
     path = ",".join(map(str, [*others, tmp_path]))
     server = make_server(workers=1, max_cron_threads=0, addons_path=path)
     server_log.watch(server)
-    server_log.expect(r"odoo\.(modules|addons|models|fields|api|tools)")
     for where in (account.path, "/mailgate/improvmx"):
         assert is_try_again(post.at(where).to(server.port))
     assert wire.request(server.port, "POST", "/mailgate/nobody").status == 404
@@ -710,7 +705,6 @@ def test_no_secret_gets_into_the_log_or_a_dump(
 ):
     server = make_server(log_level="debug", db_name=database)
     server_log.watch(server)
-    server_log.expect(r"odoo\.addons\.base\.models\.ir_cron", r"odoo\.http", MET)
     watched = Bridge(server, database, connection)
     canaries = _use_secrets(watched)
     dump = _dump(connection, database)

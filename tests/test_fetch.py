@@ -19,7 +19,7 @@ import pytest
 
 from tests.support import posts
 from tests.support.bridge import Account, Bridge, wait_for
-from tests.support.faults import raising_trigger
+from tests.support.faults import REFUSED, raising_trigger
 from tests.support.origin import SILENCE, Origin
 from tests.support.posts import make_mail, unique
 from tools.paths import RUN
@@ -163,7 +163,7 @@ def test_a_stored_mail_is_fetched_and_stands_in_the_chatter(
 
 
 def test_a_retry_does_not_fetch_twice(bridge, make_stored, origin, server_log):
-    server_log.expect(r"odoo\.sql_db")
+    server_log.expect(REFUSED)
     stored = make_stored(mailgun_api_key=API_KEY)
     with raising_trigger(bridge, "crm_lead", stored.subject):
         assert bridge.post(stored.post).status == 200

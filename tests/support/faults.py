@@ -19,6 +19,8 @@ from tests.support.bridge import Bridge, wait_for
 
 # Two drains meet in a row of Odoo's own (an alias' status, say); one tries again.
 MET = r"odoo\.sql_db: bad query.*(could not serialize|duplicate key)"
+# What the trigger of `raising_trigger` leaves.
+REFUSED = r"odoo\.sql_db: bad query.*refused by the test"
 # What a crash of PostgreSQL leaves in the log of whoever was talking to it.
 AWAY = (
     r"psycopg2\.(OperationalError|InterfaceError): ",
