@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Sequence
-from email import policy
 from email.utils import getaddresses
 from functools import cache
 from typing import Any
@@ -22,7 +21,7 @@ from publicsuffixlist import PublicSuffixList
 
 from . import dkim
 from .base import AuthenticationVerdicts
-from .headerfix import MAX_FIELD, is_ordinary, read_mailboxes
+from .headerfix import MAX_FIELD, is_ordinary, read_as_in_a_mail, read_mailboxes
 from .mimescan import scan_header
 
 MAX_RESULTS = 16 * 1024
@@ -194,9 +193,8 @@ def from_domain(mime: bytes) -> str:
 
 def _read_as_others(value: bytes) -> tuple[list[str], list[str]]:
     """Return the addresses as the ``email`` package and as Odoo find them."""
-    text = value.decode("ascii", "surrogateescape")
     try:
-        header = policy.SMTP.header_fetch_parse("From", text)
+        header = read_as_in_a_mail("From", value)
         standard = [item.addr_spec for item in header.addresses]
     except Exception:  # its parser dies on more than we know of
         return [], []

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from odoo.addons.mail_bridge.providers import headerfix
@@ -533,5 +533,6 @@ class TestAddresses:
         assert box.display_name == value.partition("<")[0].strip()
 
     @given(st.lists(st.sampled_from(ADDRESS_PIECES), max_size=6), ADDRESS_FIELDS)
+    @example([".", "group:"], "From")
     def test_any_pieces(self, pieces, name):
         check(with_field(name, "".join(pieces)))
