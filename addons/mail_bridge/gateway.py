@@ -9,6 +9,7 @@ and routing through the gateway's own hooks, and knows the truth afterwards.
 
 from __future__ import annotations
 
+from email.message import EmailMessage
 from uuid import uuid4
 
 from odoo.tools import email_normalize, email_split
@@ -266,11 +267,9 @@ class GatewayRun:
     @staticmethod
     def _fingerprint(values: dict) -> str:
         """Return what tells two mails with one Message-ID apart."""
-        parts = [str(values.get("body") or "").encode()]
-        for attachment in values.get("attachments") or ():
-            content = attachment[1]
-            parts.append(content.encode() if isinstance(content, str) else content)
-        return digest(*[part or b"" for part in parts])
+        contents = [values.get("body")]
+        contents += [attachment[1] for attachment in values.get("attachments") or ()]
+        return digest(*map(_as_bytes, contents))
 
     # --- Identity ---
 
@@ -314,3 +313,10 @@ def _is_reply(route: tuple) -> bool:
 def _were_sent_to(messages, address: str) -> bool:
     """Tell whether one of the messages was sent to that (normalized) address."""
     return any(address in message._bridge_recipients() for message in messages)
+
+
+def _as_bytes(content: str | bytes | EmailMessage | None) -> bytes:
+    """Return a content as core has parsed it; an attached mail is a message there."""
+    if isinstance(content, EmailMessage):
+        return content.as_bytes()
+    return content.encode() if isinstance(content, str) else content or b""

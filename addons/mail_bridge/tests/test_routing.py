@@ -1,5 +1,9 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import make_msgid
+
 from odoo.exceptions import UserError
 from odoo.tests import tagged
 
@@ -24,6 +28,34 @@ class TestRouting(BridgeCase):
         self.assertEqual(post.attachment_ids.raw, b"\x00\x01")
         self.assertEqual(post.bridge_message_id, message)
         self.assertIn(post.message_id, message.message_id_header)
+
+    def forwarded(self, subject, **headers):
+        """Return a mail with another mail attached, as *forward as attachment* does."""
+        inner = EmailMessage(policy=SMTP)
+        inner["From"], inner["Subject"] = "first@outside.example", subject
+        inner.set_content("The text of the first mail")
+        mail = EmailMessage(policy=SMTP)
+        mail["From"], mail["To"] = "somebody@outside.example", f"desk-a@{DOMAIN}"
+        mail["Subject"] = "Fwd: Offer"
+        mail["Message-ID"] = headers.get("message_id") or make_msgid()
+        mail.set_content("See below")
+        mail.add_attachment(inner, filename="offer.eml")
+        return mail.as_bytes()
+
+    def test_a_mail_attached_to_a_mail_arrives(self):
+        mime = self.forwarded("The offer")
+        message, again = (self.deliver(mime, [f"desk-a@{DOMAIN}"]) for _ in range(2))
+        self.assertEqual((message.state, again.state), ("routed", "repeated"))
+        [attachment] = message.posted_ids.attachment_ids
+        self.assertEqual(attachment.name, "offer.eml")
+        self.assertIn(b"Subject: The offer", attachment.raw)
+        self.assertIn(b"The text of the first mail", attachment.raw)
+
+    def test_another_attached_mail_is_another_mail(self):
+        for subject, state in (("One", "routed"), ("Two", "quarantined")):
+            mime = self.forwarded(subject, message_id="<forwarded@outside.example>")
+            message = self.deliver(mime, [f"desk-a@{DOMAIN}"])
+            self.assertEqual(message.state, state)
 
     def test_posted_once_per_recipient_makes_one_record_each(self):
         for order in (["desk-a", "desk-b"], ["desk-b", "desk-a"]):
