@@ -45,7 +45,8 @@ def mail(content: bytes, extra: bytes = b"") -> bytes:
     """Return a mail of a header and a part (its MIME fields and its body)."""
     return (
         b"From: Ada <NAME@outside.example>\r\nTo: TO\r\nSubject: Every day\r\n"
-        b"Date: Fri, 20 Nov 2026 10:00:00 +0100\r\nMessage-ID: <NAME@outside.example>\r\n"
+        b"Date: Fri, 20 Nov 2026 10:00:00 +0100\r\n"
+        b"Message-ID: <NAME@outside.example>\r\n"
         b"MIME-Version: 1.0\r\n" + extra + content
     )
 
