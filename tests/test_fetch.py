@@ -186,6 +186,23 @@ def test_the_provider_being_away_delays_the_mail(bridge, make_stored, origin):
     assert len(stored.visits(origin)) == 3
 
 
+def test_a_post_whose_tries_took_their_worker_with_them_is_fetched_no_more(
+    bridge, make_stored, origin
+):
+    stored = make_stored([(503, b"")], mailgun_api_key=API_KEY)
+    assert bridge.post(stored.post).status == 200
+    wait_for(lambda: bridge.intakes(stored.account)[0][1] == "failed")
+    bridge.sql(
+        "UPDATE mail_bridge_intake SET attempts = %s WHERE account_id = %s",
+        12,
+        stored.account.id,
+    )
+    hurry(bridge, stored.account)
+    [(_id, state, _attempts, error)] = bridge.settled(stored.account)
+    assert (state, "503" in error) == ("dead", True)
+    assert len(stored.visits(origin)) == 1
+
+
 def test_without_an_api_key_the_parts_serve_and_the_mail_says_so(
     bridge, make_stored, origin
 ):

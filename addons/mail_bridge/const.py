@@ -39,6 +39,8 @@ LINGER_SECONDS = 0.45
 #: Header fields that are never stored.
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
+#: States of a queue's row that waits for work.
+UNFINISHED = ("pending", "failed")
 #: States of a mail that waits for a person.
 UNDECIDED = ("received", "unrouted", "quarantined", "held", "too_large")
 

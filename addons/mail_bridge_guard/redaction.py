@@ -7,8 +7,11 @@ from __future__ import annotations
 import logging
 import re
 
-#: ``/mailgate/<provider>/<token>``; a token is at least 16 URL-safe characters.
-TOKEN_IN_PATH = re.compile(r"(/mailgate/[a-z0-9_]+/)[A-Za-z0-9_-]{16,}")
+#: ``/mailgate/<provider>/<token>``. Odoo's router takes several slashes for one; a
+#: short word is a path of ours (``mime``), and shorter than any token.
+TOKEN_IN_PATH = re.compile(
+    r"""(/mailgate/+[^/?\s"']+/+)(?![a-z]{1,15}(?:[/?\s"']|$))[^/?\s"']+"""
+)
 MASK = r"\1***"
 
 

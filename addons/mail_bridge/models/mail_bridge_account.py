@@ -3,10 +3,10 @@
 import re
 
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tools import hmac
 
-from ..const import MAIL_LIMIT_MB
+from ..const import MAIL_LIMIT_MB, UNFINISHED
 from ..door_account import parse_networks, provider_facts
 from ..providers import registry
 
@@ -450,6 +450,24 @@ class MailBridgeAccount(models.Model):
         self.env.cr.commit()
         self.invalidate_recordset(["first_post_date"])
 
+    def _responsible(self):
+        """Return who is told: the account's user, if he is there and may see it."""
+        user = self.user_id
+        if user.active and user.has_group("mail_bridge.group_user"):
+            return user
+        return self.env.ref("base.user_admin")
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_waiting(self):
+        waiting = [("account_id", "in", self.ids), ("state", "in", UNFINISHED)]
+        if self.env["mail.bridge.intake"].sudo().search_count(waiting, limit=1):
+            raise UserError(
+                self.env._(
+                    "Mail of this account is accepted and not processed yet. Archive "
+                    "the account, or deal with its requests first."
+                )
+            )
+
     def _warn(self, summary, note=""):
         """Raise one activity on the account; an open one of the same kind serves."""
         self.ensure_one()
@@ -461,6 +479,6 @@ class MailBridgeAccount(models.Model):
             "mail.mail_activity_data_warning",
             summary=summary,
             note=note,
-            user_id=(self.user_id or self.env.ref("base.user_admin")).id,
+            user_id=self._responsible().id,
         )
         self.env.ref("mail.ir_cron_mail_scheduler_action").sudo()._trigger()

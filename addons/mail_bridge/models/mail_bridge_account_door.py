@@ -7,7 +7,7 @@ from ..const import BODY_FACTOR, BODY_MARGIN_BYTES
 from ..door_account import DoorAccount, parse_networks
 from ..keyring import KeyRingError
 from .mail_bridge_secret import ADMIN, token_digest
-from .mail_bridge_token import URL_TOKEN
+from .mail_bridge_token import TOKEN, URL_TOKEN
 
 #: What the door remembers of an account between two posts.
 DOOR_FIELDS = {
@@ -79,6 +79,14 @@ class MailBridgeAccount(models.Model):
     @api.model
     def _secret_names(self):
         return [*super()._secret_names(), URL_TOKEN]
+
+    @api.model
+    def _outside_secret(self, reference, name):
+        """Take no address that could be guessed, or that our logs would not mask."""
+        value = super()._outside_secret(reference, name)
+        if name == URL_TOKEN and value and not TOKEN.fullmatch(value):
+            return None
+        return value
 
     def _address_outside(self):
         """Return the address that the environment gives, as the door knows addresses.

@@ -10,7 +10,7 @@ from odoo.tools import config
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
 from .mail_bridge_intake import LANE_CODE
-from .mail_bridge_secret import ADMIN, secret_variable
+from .mail_bridge_secret import ADMIN, secret_outside, secret_variable
 from .mail_bridge_token import URL_TOKEN
 from .res_config_settings import guard_is_loaded
 
@@ -79,11 +79,29 @@ class MailBridgeAccount(models.Model):
             _step(not missing, self.env._("The provider can prove who it is"), missing),
             *self._server_steps(),
             _step(address, self.env._("The address is public and encrypted"), why_not),
+            *self._token_steps(),
             _step(
                 self.state != "disabled",
                 self.env._("The account is switched on"),
                 self.env._("Press Enable, or Test Mode to keep mails in the Inbox."),
             ),
+        ]
+
+    def _token_steps(self):
+        """Return what is wrong with an address that the environment gives, if it is."""
+        if not secret_outside(self.reference, URL_TOKEN):
+            return []
+        return [
+            _step(
+                self._secret_outside(URL_TOKEN),
+                self.env._("The address of the environment is a secret"),
+                self.env._(
+                    "%(variable)s needs 22 letters, digits, - and _ or more; until "
+                    "then it does not count.",
+                    variable=secret_variable(self.reference, URL_TOKEN),
+                ),
+                fault=True,
+            )
         ]
 
     def _server_steps(self):
@@ -197,6 +215,16 @@ class MailBridgeAccount(models.Model):
                     "title": self.env._("Credentials cannot be read."),
                     "text": self.env._(
                         "%(why)s. Mail is answered with 'try again later'.", why=problem
+                    ),
+                }
+            )
+        if not all(map(self.env["mail.bridge.intake"]._has_drain, LANE_CODE)):
+            warnings.append(
+                {
+                    "title": self.env._("Mail is not processed."),
+                    "text": self.env._(
+                        "A scheduled action of Mail Bridge ('process intake', 'fetch "
+                        "what posts point to') is switched off. Mail waits."
                     ),
                 }
             )

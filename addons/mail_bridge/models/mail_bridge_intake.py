@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
+import logging
 import uuid
 from datetime import timedelta, timezone
 
@@ -16,11 +17,14 @@ from ..const import (
     SECRET_HEADERS,
     UNDECIDED,
 )
-from ..exceptions import MailBridgeError, NotHereError, PermanentError
+from ..exceptions import NotHereError, PermanentError
 from ..keyring import KeyRingError
 from ..providers.base import WebhookRequest
 from ..providers.errand import VERDICTS, read_verdicts
 from ..providers.evidence import unjudged, with_dkim_verdicts, with_server_results
+from .mail_bridge_queue import CONFLICTS
+
+_logger = logging.getLogger(__name__)
 
 #: Part number of the request body; fetched content counts from 1.
 BODY_PART = 0
@@ -334,11 +338,13 @@ class MailBridgeIntake(models.Model):
     def _keep_dead(self):
         """Show the mails of a dead post in the Inbox, as far as they can be read."""
         try:
-            mails = self._mails()
-        except MailBridgeError:
-            return
-        for number, mail in enumerate(mails):
-            self.env["mail.bridge.message"]._receive_dead(self, number, mail)
+            with self.env.cr.savepoint():
+                for number, mail in enumerate(self._mails()):
+                    self.env["mail.bridge.message"]._receive_dead(self, number, mail)
+        except CONFLICTS:
+            raise
+        except Exception as trouble:  # whatever made it dead may be in the way again
+            _logger.info("%s is not in the Inbox: %s", self.reference, trouble)
 
     def _mails(self):
         """Return the mails of a stored post once more, from what was got for it.

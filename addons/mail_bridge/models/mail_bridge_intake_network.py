@@ -4,17 +4,22 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from odoo import api, fields, models
+from odoo.tools import config
 
 from ..const import DRAIN_SECONDS
-from ..providers.errand import Errand
+from ..providers.dkim import DNS_TIMEOUT
+from ..providers.errand import PATIENCE, Errand
 from .mail_bridge_queue import Overtaken
 
 #: Posts that wait for a peer at the same time, and the bytes of mail they may hold.
 ERRANDS = 8
 ERRAND_BYTES = 64 * 1024 * 1024
-#: A call takes up posts for this long where some peer is slow. The slowest may then
-#: still take its time (``http.TOTAL_TIMEOUT``), all within Odoo's ``limit_time_real``.
-SLOW_SECONDS = 30.0
+#: What a call leaves of the time that Odoo gives a scheduled action, and what is taken
+#: for that where it gives no limit.
+SPARE_SECONDS = 10.0
+LIMIT_SECONDS = 120.0
+#: With less time than this a peer that is a little slow would be given up.
+LEAST_SECONDS = PATIENCE + DNS_TIMEOUT
 #: How often free hands look for more posts, seconds.
 LOOK_SECONDS = 0.2
 
@@ -42,8 +47,9 @@ class MailBridgeIntake(models.Model):
         with ThreadPoolExecutor(ERRANDS) as pool:
             while True:
                 spent = time.monotonic() - start
-                if spent < (SLOW_SECONDS if away else DRAIN_SECONDS):
-                    self._send_out(pool, away)
+                left = _call_seconds() - spent
+                if left > LEAST_SECONDS and (away or spent < DRAIN_SECONDS):
+                    self._send_out(pool, away, left)
                 if not away:
                     break
                 done, _still = wait(away, LOOK_SECONDS, FIRST_COMPLETED)
@@ -54,14 +60,16 @@ class MailBridgeIntake(models.Model):
             self._wake("network", always=True)
 
     @api.model
-    def _send_out(self, pool, away):
+    def _send_out(self, pool, away, seconds):
         """Start errands as long as hands are free and posts are due."""
         while len(away) < ERRANDS and sum(s for _, s in away.values()) < ERRAND_BYTES:
             claim = self._claim("network")
             if not claim:
                 return
+            if self._has_given_up(*claim):
+                continue
             try:
-                errand, size = self._errand(*claim)
+                errand, size = self._errand(*claim, seconds)
             except Overtaken:
                 self._forget()
             except Exception as error:
@@ -72,11 +80,12 @@ class MailBridgeIntake(models.Model):
                 away[pool.submit(errand.run)] = claim, size
 
     @api.model
-    def _errand(self, row_id, attempt):
+    def _errand(self, row_id, attempt, seconds):
         """Return what to get for a claimed post, and the bytes it holds meanwhile."""
         intake = self._hold(row_id, attempt)
         lacking, _mails = intake._read_mails(intake._request(), intake._account_facts())
-        return Errand(attempt, **lacking), sum(map(len, lacking.get("mails", ())))
+        size = sum(map(len, lacking.get("mails", ())))
+        return Errand(attempt, **lacking, seconds=seconds), size
 
     @api.model
     def _bring_back(self, row_id, attempt, future):
@@ -105,3 +114,11 @@ class MailBridgeIntake(models.Model):
         first = 1 + self.env.cr.fetchone()[0]
         for part, (name, content) in enumerate(got.items(), start=first):
             self._write_chunks(self.id, part, name, content)
+
+
+def _call_seconds():
+    """Return how long a call may last, within what Odoo gives a scheduled action."""
+    limit = config["limit_time_real_cron"]
+    if limit < 0:  # as for requests
+        limit = config["limit_time_real"]
+    return (limit or LIMIT_SECONDS) - SPARE_SECONDS

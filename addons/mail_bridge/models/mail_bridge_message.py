@@ -258,6 +258,15 @@ class MailBridgeMessage(models.Model):
 
     def _note_outcome(self, values):
         self.with_context(**QUIET_CONTEXT).write(values)
+        self._settle_dead()
+
+    def _settle_dead(self):
+        """Call a dead post done whose mails people have dealt with."""
+        for intake in self.intake_id:
+            if intake.state == "dead" and "failed" not in intake.message_ids.mapped(
+                "reason"
+            ):
+                intake._set_done()
 
     def _outcome(self, run):
         """Return the values that tell what the gateway did."""
@@ -343,6 +352,7 @@ class MailBridgeMessage(models.Model):
         self.check_access("write")
         waiting = self.filtered(lambda message: message.state != "routed")
         waiting.sudo().write({"state": "rejected", "reason": "by_hand"})
+        waiting.sudo()._settle_dead()
 
     def action_route_by_hand(self):
         """Open the wizard that chooses the record."""

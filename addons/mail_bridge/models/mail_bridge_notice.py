@@ -71,7 +71,8 @@ class MailBridgeNotice(models.Model):
                        %s, false, false)
                ON CONFLICT (account_id, kind) WHERE NOT resolved DO UPDATE
                   SET count = n.count + 1, last_seen = excluded.last_seen,
-                      detail = excluded.detail""",
+                      detail = excluded.detail, told = n.told
+                          AND n.last_seen > excluded.last_seen - interval '1 day'""",
             (account_id, kind, detail[:200]),
             log_exceptions=False,
         )

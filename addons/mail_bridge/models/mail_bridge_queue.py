@@ -53,7 +53,6 @@ CLAIM = """
                     LIMIT 1 FOR UPDATE SKIP LOCKED)
  RETURNING q.id, q.attempts"""
 _woken: dict[tuple[str, ...], float] = {}
-WORKER = f"{socket.gethostname()}:{os.getpid()}"[:60]
 
 
 class Overtaken(Exception):
@@ -156,7 +155,7 @@ class MailBridgeQueue(models.AbstractModel):
     def _claim_values(self, lane):
         return {
             "lane": lane,
-            "worker": WORKER,
+            "worker": f"{socket.gethostname()}:{os.getpid()}"[:60],
             "backoff": list(BACKOFF_MINUTES),
             "steps": len(BACKOFF_MINUTES),
             "jitter": random.uniform(1.0, 1.2),  # noqa: S311 spreads load
@@ -166,9 +165,8 @@ class MailBridgeQueue(models.AbstractModel):
     def _try(self, row_id, attempt):
         """Work on one claimed row; every outcome ends in a committed state."""
         cr = self.env.cr
-        if attempt > MAX_TRIES:
-            # earlier tries took their worker with them
-            return self._fail(row_id, attempt, PermanentError("gave up"), keep=True)
+        if self._has_given_up(row_id, attempt):
+            return None
         for conflicts_left in reversed(range(CONFLICT_TRIES)):
             try:
                 self._work(row_id, attempt)
@@ -186,6 +184,19 @@ class MailBridgeQueue(models.AbstractModel):
                 self._forget()
                 return self._fail(row_id, attempt, error)
         return None
+
+    @api.model
+    def _now(self):
+        """Return PostgreSQL's time (naive UTC), by which rows are claimed."""
+        return self.env.cr.now().replace(microsecond=0)
+
+    @api.model
+    def _has_given_up(self, row_id, attempt):
+        """End a row whose tries took their worker with them; tell if it was one."""
+        if attempt <= MAX_TRIES:
+            return False
+        self._fail(row_id, attempt, PermanentError("gave up"), keep=True)
+        return True
 
     def _forget(self):
         """Undo the transaction and what the ORM remembers of it."""
@@ -224,7 +235,7 @@ class MailBridgeQueue(models.AbstractModel):
             {
                 "lane": lane,
                 "attempts": attempt - 1,
-                "next_attempt": fields.Datetime.now(),
+                "next_attempt": self._now(),
             }
         )
         self.env.cr.postcommit.add(lambda: self._wake(lane, always=True))
@@ -271,7 +282,7 @@ class MailBridgeQueue(models.AbstractModel):
             values["error"] = text
         if isinstance(error, TemporaryError) and error.retry_after:
             wait = timedelta(seconds=error.retry_after)
-            values["next_attempt"] = max(row.next_attempt, fields.Datetime.now() + wait)
+            values["next_attempt"] = max(row.next_attempt, self._now() + wait)
         row.write(values)
         if dead and tell:
             row._on_dead()
@@ -288,7 +299,7 @@ class MailBridgeQueue(models.AbstractModel):
                 "state": "pending",
                 "lane": "main",
                 "attempts": 0,
-                "next_attempt": fields.Datetime.now(),
+                "next_attempt": self._now(),
             }
         )
         for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()).exists():
@@ -339,9 +350,9 @@ class MailBridgeQueue(models.AbstractModel):
         now = time.monotonic()
         if not always and now - _woken.get(key, -WAKE_SECONDS) < WAKE_SECONDS:
             return
-        _woken[key] = now
         call = self._add_triggers(lane) or self._has_stale_trigger(lane)
         self.env.cr.commit()
+        _woken[key] = now
         if call:
             self.env["ir.cron"]._notifydb()
 

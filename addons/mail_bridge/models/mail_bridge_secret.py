@@ -27,6 +27,8 @@ _logger = logging.getLogger(__name__)
 
 ADMIN = "mail_bridge.group_administrator"
 MASK = "••••••••"
+#: A credential that is replaced so soon was never used.
+SLIP = timedelta(minutes=15)
 FINGERPRINT_PARAMETER = "mail_bridge.key_fingerprint"
 _rings: dict[tuple, KeyRing] = {}
 
@@ -146,10 +148,7 @@ class MailBridgeSecret(models.Model):
             "key_fingerprint": ring.active,
         }
         if secret:
-            if keep_previous:
-                values["previous_ciphertext"] = secret.ciphertext
-                values["previous_until"] = fields.Datetime.now() + keep_previous
-            secret.write(values)
+            secret._replace(ring, value, values, keep_previous)
         else:
             self.sudo().create(
                 dict(values, res_model=place[0], res_id=place[1], name=name)
@@ -158,6 +157,25 @@ class MailBridgeSecret(models.Model):
             FINGERPRINT_PARAMETER, ring.active
         )
         return True
+
+    def _replace(self, ring, value, values, keep_previous):
+        """Write a new value; the replaced one stays live for a while.
+
+        A value that is replaced at once was a slip: the one before it stays instead.
+        """
+        binding = self._binding(self.res_model, self.res_id, self.name)
+        try:
+            replaced = ring.decrypt(self.ciphertext, binding)
+        except KeyRingError:
+            replaced = None  # nobody can check a signature with it
+        if replaced == value:
+            return
+        now = fields.Datetime.now()
+        is_slip = self.write_date > now - SLIP and (self.previous_until or now) > now
+        if keep_previous and replaced and not is_slip:
+            values["previous_ciphertext"] = ring.encrypt(replaced, binding)
+            values["previous_until"] = now + keep_previous
+        self.write(values)
 
     def _as_stored(self):
         return StoredSecret(
@@ -196,6 +214,8 @@ class MailBridgeSecret(models.Model):
         secrets = self.sudo().search([])
         for secret in secrets:
             binding = self._binding(secret.res_model, secret.res_id, secret.name)
+            if secret.previous_until and secret.previous_until < fields.Datetime.now():
+                secret.previous_ciphertext = False
             values = {"key_fingerprint": ring.active}
             for field in ("ciphertext", "previous_ciphertext"):
                 if secret[field]:
@@ -273,7 +293,11 @@ class MailBridgeSecretMixin(models.AbstractModel):
     def _secret_outside(self, name):
         """Return a secret given by the environment or odoo.conf, or ``None``."""
         self.ensure_one()
-        return secret_outside(self.reference or str(self.id), name)
+        return self._outside_secret(self.reference or str(self.id), name)
+
+    @api.model
+    def _outside_secret(self, reference, name):
+        return secret_outside(reference, name)
 
     def _has_secret(self, name):
         """Tell whether a secret is set; unlike its field also while that is written."""
@@ -340,7 +364,9 @@ class MailBridgeSecretMixin(models.AbstractModel):
     @api.model
     def _outside_secrets(self, reference):
         """Return ``{field name: [value]}`` of what the environment gives a record."""
-        given = {name: secret_outside(reference, name) for name in self._secret_names()}
+        given = {
+            name: self._outside_secret(reference, name) for name in self._secret_names()
+        }
         return {name: [value] for name, value in given.items() if value}
 
     def unlink(self):

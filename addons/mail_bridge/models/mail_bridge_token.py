@@ -1,5 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import re
 import secrets
 from datetime import timedelta
 
@@ -9,6 +10,8 @@ from ..const import RETIRED_TOKEN_MEMORY
 from .mail_bridge_secret import token_digest
 
 TOKEN_BYTES = 24
+#: What counts as a token: 128 bits at least, and nothing that a URL must escape.
+TOKEN = re.compile(r"[A-Za-z0-9_-]{22,}")
 #: The name of the secret that holds the current token.
 URL_TOKEN = "url_token"
 

@@ -55,9 +55,11 @@ class ResConfigSettings(models.TransientModel):
                 )
 
     def _inverse_mail_bridge_drain_count(self):
-        wanted = min(max(self[:1].mail_bridge_drain_count, 1), 16)
         drains = self._mail_bridge_drains()
         active = drains.filtered("active")
+        if not drains or self[:1].mail_bridge_drain_count == len(active):
+            return  # some other setting is saved; drains may be off on purpose
+        wanted = min(max(self[:1].mail_bridge_drain_count, 1), 16)
         for _missing in range(wanted - len(active)):
             spare = (drains - active)[:1] or active[0].copy({"active": False})
             spare.active = True

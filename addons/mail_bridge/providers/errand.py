@@ -9,6 +9,7 @@ transaction is open.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -32,12 +33,14 @@ class Errand:
 
     :param attempt: the number of this try of the post, from 1.
     :param lookup: answers DNS questions; the system's resolver where none is given.
+    :param seconds: how long the requests may take together.
     """
 
     attempt: int
     requests: Sequence[FetchRequest] = ()
     mails: Sequence[bytes] = field(default=(), repr=False)
     lookup: TxtLookup | None = None
+    seconds: float = TOTAL_TIMEOUT
 
     def run(self) -> tuple[dict[str, bytes], TemporaryError | None]:
         """Return what was got by name, and what keeps the post waiting, if anything.
@@ -46,18 +49,19 @@ class Errand:
         nobody asks again.
         """
         got: dict[str, bytes] = {}
+        end = time.monotonic() + min(self.seconds, TOTAL_TIMEOUT)
         try:
             for request in self.requests:
-                got[request.name] = self._fetch(request)
+                got[request.name] = self._fetch(request, end - time.monotonic())
             if self.mails:
                 got[VERDICTS] = self._judge()
         except TemporaryError as error:
             return got, error
         return got, None
 
-    def _fetch(self, request: FetchRequest) -> bytes:
+    def _fetch(self, request: FetchRequest, left: float) -> bytes:
         try:
-            return fetch(request, total=min(PATIENCE * self.attempt, TOTAL_TIMEOUT))
+            return fetch(request, total=min(PATIENCE * self.attempt, left))
         except PermanentError:
             return b""
         except TemporaryError:

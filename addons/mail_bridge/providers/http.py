@@ -24,6 +24,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -107,7 +108,7 @@ def fetch(
     url = _checked_url(request)
     end = time.monotonic() + total
     failure = TemporaryError(f"{url.hostname}: there is no such name")
-    for target in _targets(url, resolver):
+    for target in _targets(url, resolver, total):
         left = min(timeout[0], end - time.monotonic())
         if left <= 0:
             break
@@ -157,13 +158,14 @@ def _checked_url(request: FetchRequest) -> SplitResult:
     return url
 
 
-def _targets(url: SplitResult, resolver: Resolver) -> Iterator[_Target]:
+def _targets(url: SplitResult, resolver: Resolver, seconds: float) -> Iterator[_Target]:
     """Yield the addresses to try; the name is resolved once, all must be allowed."""
     host, plain = url.hostname or "", url.scheme == "http"
     port = url.port or (80 if plain else 443)
     try:
-        addresses = [ipaddress.ip_address(item) for item in resolver(host, port)]
-    except (OSError, UnicodeError, ValueError):
+        found = _within(seconds, resolver, host, port)
+        addresses = [ipaddress.ip_address(item) for item in found]
+    except (OSError, UnicodeError, ValueError, futures.TimeoutError):
         raise TemporaryError(f"{host}: the name could not be resolved") from None
     loopback = bool(addresses) and all(item.is_loopback for item in addresses)
     if loopback and _loopback_allowed():
@@ -173,6 +175,15 @@ def _targets(url: SplitResult, resolver: Resolver) -> Iterator[_Target]:
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     for address in addresses[:MAX_ADDRESSES]:
         yield _Target(url.scheme, host, port, path, str(address))
+
+
+def _within(seconds: float, resolver: Resolver, host: str, port: int) -> list[str]:
+    """Resolve in time: the system's resolver knows no deadline, so a thread waits."""
+    pool = futures.ThreadPoolExecutor(1)
+    try:
+        return pool.submit(resolver, host, port).result(seconds)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

@@ -54,7 +54,9 @@ def one_line(text: str) -> str:
 def read_date(text: str) -> datetime | None:
     """Return a Date header as naive UTC, ``None`` where it makes no sense."""
     try:
-        moment = parsedate_to_datetime(text.strip()).astimezone(timezone.utc)
+        moment = parsedate_to_datetime(text.strip())
+        if moment.tzinfo:  # ``-0000``, as qmail writes, is UTC and gives none
+            moment = moment.astimezone(timezone.utc)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return moment.replace(tzinfo=None)

@@ -1,10 +1,14 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from odoo.exceptions import AccessError, ValidationError
+import os
+from unittest.mock import patch
+
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
 from ..door_account import is_allowed, parse_networks
+from ..models import mail_bridge_notice
 from ..models.mail_bridge_secret import token_digest
 from .common import BridgeCase
 
@@ -86,6 +90,54 @@ class TestAccount(BridgeCase):
         Notice._cron_tell()
         self.assertEqual(len(self.account.activity_ids), 1)
         self.assertEqual(self.account.open_notice_count, 1)
+
+    def test_notice_is_told_again_when_it_comes_back(self):
+        Notice = self.env["mail.bridge.notice"]
+        Notice._record(self.account.id, "ambiguous")
+        notice = Notice.search([("account_id", "=", self.account.id)])
+        notice.write({"told": True, "last_seen": "2026-01-01 00:00:00"})
+        self.env.flush_all()
+        mail_bridge_notice._written.clear()
+        Notice._record(self.account.id, "ambiguous")
+        notice.invalidate_recordset()
+        self.assertEqual((notice.count, notice.told), (2, False))
+
+    def test_whoever_cannot_see_it_is_not_the_one_who_is_told(self):
+        admin = self.env.ref("base.user_admin")
+        user = new_test_user(self.env, "responsible", groups="mail_bridge.group_user")
+        stranger = new_test_user(self.env, "stranger", groups="base.group_user")
+        for number, (person, told) in enumerate(
+            [(user, user), (stranger, admin), (self.env["res.users"], admin)]
+        ):
+            self.account.user_id = person
+            self.account._warn(f"Warning {number}")
+            self.assertEqual(self.account.activity_ids[-1:].user_id, told)
+        self.account.user_id = user
+        user.active = False
+        self.account._warn("Warning of nobody")
+        self.assertEqual(self.account.activity_ids[-1:].user_id, admin)
+
+    def test_account_with_mail_that_waits_is_not_deleted(self):
+        intake = self.make_intake()
+        with self.assertRaisesRegex(UserError, "not processed"):
+            self.account.unlink()
+        intake._set_done()
+        self.account.unlink()
+        self.assertFalse(self.account.exists())
+
+    def test_address_of_the_environment_must_be_a_secret(self):
+        self.account.reference = "outside"
+        for token, counts in (
+            ("abc", False),
+            ("Zm9v+YmFyYmF6cXV4c2VjcmV0dG9rZW4=", False),
+            ("0123456789abcdef.therestofthesecret", False),
+            ("Zm9vYmFyYmF6cXV4c2VjcmV0", True),
+        ):
+            with patch.dict(os.environ, {"MAIL_BRIDGE_OUTSIDE_URL_TOKEN": token}):
+                addresses = self.account._as_door().addresses
+                self.assertEqual(token_digest(token) in addresses, counts)
+                [step] = self.account._token_steps()
+                self.assertEqual(step["state"], "done" if counts else "fault")
 
     def test_notice_that_cannot_be_told_holds_up_no_other(self):
         poison = self.env["mail.bridge.account"].create({"name": "Poison"})

@@ -123,6 +123,33 @@ class TestSecret(TransactionCase):
         self.env.flush_all()
         self.assertEqual(self.live(), ["new"])
 
+    def test_the_same_value_again_changes_nothing(self):
+        day = self.account._secret_horizon()
+        for value in ("old", "new", "new"):
+            self.Secret._store(self.account, "canary", value, day)
+        self.assertEqual(self.live(), ["new", "old"])
+
+    def test_a_slip_does_not_push_out_what_was_in_use(self):
+        day = self.account._secret_horizon()
+        for value in ("old", "nwe", "new"):
+            self.Secret._store(self.account, "canary", value, day)
+        self.assertEqual(self.live(), ["new", "old"])
+
+    def test_replaced_value_comes_along_to_a_new_key(self):
+        day = self.account._secret_horizon()
+        self.Secret._store(self.account, "canary", "old", day)
+        old = read_key_file(self.folder / "mail_bridge.key")[0]
+        new = Fernet.generate_key().decode()
+        os.environ["MAIL_BRIDGE_KEYS"] = f"{new},{old}"
+        self.Secret._store(self.account, "canary", "new", day)
+        os.environ["MAIL_BRIDGE_KEYS"] = new
+        self.assertEqual(
+            self.Secret._decrypt(
+                self.account._name, self.account.id, {"canary": self.row()._as_stored()}
+            ),
+            {"canary": ["new", "old"]},
+        )
+
     def test_ring_rotation_and_reencryption(self):
         self.Secret._store(self.account, "canary", CANARY)
         old = read_key_file(self.folder / "mail_bridge.key")[0]

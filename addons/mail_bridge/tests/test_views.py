@@ -80,6 +80,12 @@ class TestViews(BridgeCase):
         drains = self.env["mail.bridge.intake"]._drain_crons()
         self.assertEqual(self.env["ir.cron"].search_count([("id", "in", drains)]), 3)
 
+    def test_settings_leave_drains_alone_that_are_off_on_purpose(self):
+        drains = self.env["mail.bridge.intake"]._drain_crons()
+        self.env["ir.cron"].browse(drains).active = False
+        self.env["res.config.settings"].create({"mail_bridge_body_days": 40}).execute()
+        self.assertFalse(self.env["ir.cron"].search_count([("id", "in", drains)]))
+
     def test_each_lane_needs_somebody_who_works_on_it(self):
         Intake = self.env["mail.bridge.intake"]
         for lane in ("main", "network"):

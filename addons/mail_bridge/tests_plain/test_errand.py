@@ -75,6 +75,14 @@ def test_a_slow_peer_is_given_more_time_at_each_try(peer, monkeypatch):
     assert spent[0] < 1 < spent[1]
 
 
+def test_an_errand_ends_in_the_time_it_is_given(peer):
+    start = time.monotonic()
+    request = wanted(peer, "dripping", tries=9)
+    got, trouble = Errand(3, [request], seconds=0.4).run()
+    assert (got, time.monotonic() - start < 1) == ({}, True)
+    assert isinstance(trouble, TemporaryError)
+
+
 def test_no_errand_outlasts_the_first_backoff():
     """Or another worker would claim the post again meanwhile, and fetch it twice."""
     longest = http.TOTAL_TIMEOUT + 5  # one request, and DNS

@@ -270,6 +270,20 @@ class TestAnswers:
         with pytest.raises(TemporaryError):
             http.fetch(request, resolver=unknown)
 
+    def test_a_resolver_that_says_nothing(self):
+        answered = threading.Event()
+
+        def silent(host, port):
+            answered.wait(10)
+            return []
+
+        request = to("https://mail.provider.example/", ("mail.provider.example",))
+        start = time.monotonic()
+        with pytest.raises(TemporaryError, match="could not be resolved"):
+            http.fetch(request, resolver=silent, total=0.2)
+        assert time.monotonic() - start < 2
+        answered.set()
+
 
 class TestUrls:
     @pytest.mark.parametrize(

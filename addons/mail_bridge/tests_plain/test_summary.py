@@ -1,5 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import time
 from datetime import datetime
 
 import pytest
@@ -41,6 +42,19 @@ def test_long_text_is_cut():
 @pytest.mark.parametrize("text", ["", "yesterday", "Fri, 99 Nov 2026 10:00:00 +0000"])
 def test_date_that_makes_no_sense(text):
     assert read_date(text) is None
+
+
+@pytest.mark.parametrize("zone", ["-0000", "+0000", "GMT"])
+def test_date_in_utc(zone, monkeypatch):
+    """Whatever the time zone of the machine."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        found = read_date(f"Fri, 20 Nov 2026 10:00:00 {zone}")
+        assert found == datetime(2026, 11, 20, 10)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.binary(max_size=400))

@@ -5,6 +5,7 @@ from datetime import timedelta
 from odoo import fields
 from odoo.exceptions import UserError
 from odoo.tests import tagged
+from odoo.tools import mute_logger
 
 from odoo.addons.mail_bridge.const import MAX_TRIES
 from odoo.addons.mail_bridge.exceptions import PayloadError, PermanentError
@@ -125,10 +126,29 @@ class TestDecisions(SimulatorCase):
         intake = self.dead()
         message = intake.message_ids
         message.action_process_again()
-        posts = message.posted_ids
+        self.assertEqual(intake.state, "done")
         intake.action_retry()
-        intake._deliver(intake._mails())
-        self.assertEqual((intake.state, message.posted_ids), ("done", posts))
+        self.assertEqual(intake.state, "done")
+
+    def test_dead_letter_that_is_rejected_is_done(self):
+        intake = self.dead()
+        intake.message_ids.action_reject()
+        self.assertEqual(intake.state, "done")
+
+    def test_dead_letter_that_still_breaks_is_told(self):
+        """What made it dead is in the way of its record in the Inbox, too."""
+        intake = self.account._demo_store(self.account._simulate("plain"), utcnow())
+        self.env.cr.execute(
+            """CREATE FUNCTION test_refuses_message() RETURNS trigger
+               LANGUAGE plpgsql AS
+               $$ BEGIN RAISE EXCEPTION 'refused by the test'; END $$;
+               CREATE TRIGGER test_refuses BEFORE INSERT ON mail_bridge_message
+               FOR EACH ROW EXECUTE FUNCTION test_refuses_message()"""
+        )
+        with mute_logger("odoo.sql_db"):
+            intake._write_failure(intake, MAX_TRIES, ValueError("odd"))
+        self.assertEqual((intake.state, len(intake.message_ids)), ("dead", 0))
+        self.assertTrue(self.account.activity_ids)
 
     def test_dead_letter_that_nobody_can_read_has_no_mail(self):
         intake = self.account._demo_store(self.account._simulate("plain"), utcnow())

@@ -5,6 +5,7 @@ import re
 from odoo.exceptions import UserError
 from odoo.tests import new_test_user, tagged
 
+from odoo.addons.mail_bridge.providers.base import utcnow
 from odoo.addons.mail_bridge_demo import uninstall_hook
 from odoo.addons.mail_bridge_demo.mails import KINDS
 
@@ -105,6 +106,13 @@ class TestSimulator(SimulatorCase):
         wizard = Wizard.create({"account_id": self.account.id})
         with self.assertRaises(UserError):
             wizard.action_simulate()
+
+    def test_without_the_addon_posts_that_wait_are_dead_and_told(self):
+        intake = self.account._demo_store(self.account._simulate("plain"), utcnow())
+        uninstall_hook(self.env)
+        self.assertEqual(intake.state, "dead")
+        self.assertIn("uninstalled", intake.error)
+        self.assertTrue(self.account.activity_ids)
 
     def test_without_the_addon_accounts_and_mails_stay_readable(self):
         uninstall_hook(self.env)

@@ -145,6 +145,14 @@ class TestRedaction(TransactionCase):
             "POST /mailgate/raw/***/mime HTTP/1.1",
         )
         self.assertEqual(mask_path("/mailgate/mailgun/mime"), "/mailgate/mailgun/mime")
+        self.assertEqual(mask_path("POST /mailgate/raw"), "POST /mailgate/raw")
+
+    def test_token_is_masked_however_the_path_is_written(self):
+        for path in ("/mailgate/raw//{}", "/mailgate//raw/{}", "/mailgate/raw/{}?a=b"):
+            for token in (TOKEN, f"{TOKEN}%3D", f"abc.{TOKEN}"):
+                masked = mask_path(f'"POST {path.format(token)} HTTP/1.1" 200')
+                self.assertNotIn(TOKEN, masked)
+                self.assertIn("***", masked)
 
     def test_request_line_in_the_log_is_masked(self):
         record = logging.LogRecord(
