@@ -24,6 +24,7 @@ ALIAS = "leads"
 RECIPIENT = f"{ALIAS}@{DOMAIN}"
 CUSTOMER = "ines.marchetti@example.net"
 SUBJECT = "Quotation for 240 desk lamps"
+OTHER_CUSTOMER = "sindre.aune@example.org"
 OTHER_SUBJECT = "Do you deliver to Trondheim?"
 ACCOUNTS = {"mailgun": "Mailgun (first mails)", "improvmx": "ImprovMX (first mails)"}
 WAIT_SECONDS = 90
@@ -67,10 +68,12 @@ Sindre Aune
 
 def present(client: OdooClient) -> dict[str, int] | None:
     """The records of an earlier run: the lead and its mails; None without them."""
-    leads = client.search_read("crm.lead", [("name", "=", SUBJECT)], ["id"], limit=1)
+    # by sender: the simulator writes about desk lamps, too
+    own = [("email_from", "ilike", CUSTOMER)]
+    leads = client.search_read("crm.lead", own, ["id"], limit=1)
     if not leads or _mails_on(client, leads[0]["id"]) < 2:
         return None
-    if not client.search_count("crm.lead", [("name", "=", OTHER_SUBJECT)]):
+    if not client.search_count("crm.lead", [("email_from", "ilike", OTHER_CUSTOMER)]):
         return None
     return {"lead": leads[0]["id"]}
 
@@ -207,13 +210,13 @@ def _post_mailgun(
 
 
 def _improvmx_mail(message_id: str) -> dict:
-    sender = {"name": "Sindre Aune", "email": "sindre.aune@example.org"}
+    sender = {"name": "Sindre Aune", "email": OTHER_CUSTOMER}
     recipient = {"name": None, "email": RECIPIENT}
     note = base64.encodebytes(b"30 pieces, brass, plug type F\r\n").decode()
     return {
         "headers": {
             "Delivered-To": RECIPIENT,
-            "From": "Sindre Aune <sindre.aune@example.org>",
+            "From": f"Sindre Aune <{OTHER_CUSTOMER}>",
             "To": RECIPIENT,
             "Subject": OTHER_SUBJECT,
             "Message-Id": message_id,

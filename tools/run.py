@@ -86,7 +86,9 @@ def _install(odoo: Odoo, connection: Connection, name: str, modules: list[str]) 
     database.drop(connection, name)
     database.create(connection, name)
     say(f"installing crm, the suite and demo data into {name} (one to three minutes)")
-    database.install(odoo, connection, name, modules, demo=True)
+    # crm first: what the suite's demo data makes shall be leads
+    for step in (modules[:1], modules[1:]):
+        database.install(odoo, connection, name, step, demo=True)
     making.unlink()
 
 
@@ -131,6 +133,9 @@ def _start_server(
         odoo,
         connection,
         FOLDER,
+        # scheduled actions do not ask dbfilter: on somebody's own PostgreSQL they would
+        # run in every database of that user
+        db_name=name if given_connection() else None,
         dbfilter=f"^{name}$",
         proxy_mode=True,
         workers=2,

@@ -28,6 +28,9 @@ MAX_TRIES = 12
 #: Tries at once, without backoff, on serialization and integrity failures.
 CONFLICT_TRIES = 5
 
+#: How long a host leaves the rows of an account alone that it cannot work on.
+NOT_HERE_SECONDS = 60.0
+
 #: A drain call ends after this many seconds and wakes itself again.
 DRAIN_SECONDS = 5.0
 #: A process asks for the drains at most this often, seconds; less than the pause.

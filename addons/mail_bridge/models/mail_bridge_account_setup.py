@@ -163,7 +163,7 @@ class MailBridgeAccount(models.Model):
             ),
             _step(
                 not self.open_notice_count,
-                self.env._("No notice is open"),
+                self.env._("All notices are solved"),
                 self.env._("Open them (button above) and mark them as solved."),
                 fault=True,
             ),

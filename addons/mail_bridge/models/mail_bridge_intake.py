@@ -335,6 +335,9 @@ class MailBridgeIntake(models.Model):
             ),
         )
 
+    def _on_not_here(self, error):
+        self.env["mail.bridge.notice"]._record(self.account_id.id, "not_here", error)
+
     def _keep_dead(self):
         """Show the mails of a dead post in the Inbox, as far as they can be read."""
         try:

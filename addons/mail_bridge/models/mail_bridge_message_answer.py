@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import models
+from odoo.tools import email_normalize_all
 
 
 class MailBridgeMessage(models.Model):
@@ -17,3 +18,25 @@ class MailBridgeMessage(models.Model):
                 found, email=self.email_from, reason=self.env._("Sender")
             )
         return found
+
+    def _message_get_suggested_recipients_batch(self, *args, **kwargs):
+        """Suggest no address of ours: its copy of the answer would come back.
+
+        19.0 suggests everybody whom the mail names.
+        """
+        found = super()._message_get_suggested_recipients_batch(*args, **kwargs)
+        domains = self.env["mail.alias.domain"].sudo().search([]).mapped("name")
+        for message in self:
+            own = email_normalize_all(message.envelope_to or "")
+            found[message.id] = [
+                item
+                for item in found[message.id]
+                if item["email"] not in own
+                # a colleague at such a domain is a contact
+                and (item["partner_id"] or _domain(item["email"]) not in domains)
+            ]
+        return found
+
+
+def _domain(address):
+    return address.rpartition("@")[2]

@@ -36,6 +36,7 @@ class MailBridgeNotice(models.Model):
             ("replay", "A repeated post had other content"),
             ("signature", "Posts with a wrong signature"),
             ("key_ring", "This host cannot decrypt the account's secrets"),
+            ("not_here", "A host cannot process the account's mail"),
         ],
         required=True,
     )

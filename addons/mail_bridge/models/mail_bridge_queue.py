@@ -24,6 +24,7 @@ from ..const import (
     DRAIN_SECONDS,
     LINGER_SECONDS,
     MAX_TRIES,
+    NOT_HERE_SECONDS,
     WAKE_SECONDS,
 )
 from ..exceptions import NotHereError, PayloadError, PermanentError, TemporaryError
@@ -49,10 +50,13 @@ CLAIM = """
      WHERE q.id = (SELECT id FROM {table}
                     WHERE state IN ('pending', 'failed') AND lane = %(lane)s
                       AND next_attempt <= (now() AT TIME ZONE 'UTC')
+                      AND account_id <> ALL (%(not_here)s::integer[])
                  ORDER BY priority, next_attempt, id
                     LIMIT 1 FOR UPDATE SKIP LOCKED)
  RETURNING q.id, q.attempts"""
 _woken: dict[tuple[str, ...], float] = {}
+#: Accounts whose rows this host cannot work on, by database, and until when.
+_not_here: dict[tuple[str, int], float] = {}
 
 
 class Overtaken(Exception):
@@ -70,8 +74,10 @@ class MailBridgeQueue(models.AbstractModel):
     A row waits in one lane. Each lane has drains of its own, so that rows of one never
     hold up those of another.
 
-    A model that inherits must override ``_work`` and ``_drain_crons`` and call
-    ``_init_queue_index`` in its ``init``.
+    What a host cannot work on (it lacks a key, or an addon) it leaves to the others.
+
+    A model that inherits must have an ``account_id``, override ``_work`` and
+    ``_drain_crons`` and call ``_init_queue_index`` in its ``init``.
     """
 
     _name = "mail.bridge.queue"
@@ -155,6 +161,7 @@ class MailBridgeQueue(models.AbstractModel):
     def _claim_values(self, lane):
         return {
             "lane": lane,
+            "not_here": self._accounts_not_here(),
             "worker": f"{socket.gethostname()}:{os.getpid()}"[:60],
             "backoff": list(BACKOFF_MINUTES),
             "steps": len(BACKOFF_MINUTES),
@@ -277,18 +284,41 @@ class MailBridgeQueue(models.AbstractModel):
         dead = final or (counts and attempt >= MAX_TRIES)
         values = {"state": "dead" if dead else "failed"}
         if not counts:
-            values["attempts"] = attempt - 1
+            values |= {"attempts": attempt - 1, "next_attempt": self._now()}
+            self._leave_to_others(row)
         if not (keep and row.error):
             values["error"] = text
         if isinstance(error, TemporaryError) and error.retry_after:
             wait = timedelta(seconds=error.retry_after)
             values["next_attempt"] = max(row.next_attempt, self._now() + wait)
         row.write(values)
-        if dead and tell:
+        if tell and dead:
             row._on_dead()
+        elif tell and not counts:
+            row._on_not_here(text)
 
     def _on_dead(self):
         """For a queue to tell somebody of a dead letter, it must override this."""
+
+    def _on_not_here(self, error):
+        """For a queue to tell what a host lacks, it must override this."""
+
+    @api.model
+    def _leave_to_others(self, row):
+        """Claim no row of this account for a while, and call the other hosts."""
+        place = self.env.cr.dbname, row.account_id.id
+        _not_here[place] = time.monotonic() + NOT_HERE_SECONDS
+        lane = row.lane
+        self.env.cr.postcommit.add(lambda: self._wake(lane, always=True))
+
+    @api.model
+    def _accounts_not_here(self):
+        now = time.monotonic()
+        return [
+            account
+            for (dbname, account), until in _not_here.items()
+            if dbname == self.env.cr.dbname and until > now
+        ]
 
     def action_retry(self):
         """Put rows back into the queue, with all their tries."""

@@ -3,6 +3,7 @@
 import json
 
 from odoo.tests import HttpCase, new_test_user, tagged
+from odoo.tools import email_normalize
 
 from .common import DOMAIN, BridgeCase
 
@@ -66,6 +67,19 @@ class TestAnswer(BridgeCase, HttpCase):
         message = self.deliver(recipients=[f"nobody@{DOMAIN}"])
         self.assertEqual(message.state, "unrouted")
         self.assertReaches(self.answer(message), "somebody@outside.example")
+
+    def test_an_address_of_ours_gets_no_copy(self):
+        office, other = f"office@{DOMAIN}", "colleague@outside.example"
+        mime = self.make_mail(To=f"{office}, {other}", Cc=f"desk@{DOMAIN}")
+        message = self.deliver(mime, recipients=[office])
+        self.assertEqual(message.state, "unrouted")
+        options = {}
+        if "incoming_email_to" in self.env["mail.message"]._fields:  # 19.0
+            options["reply_discussion"] = True
+        found = message._message_get_suggested_recipients(**options)
+        addresses = {email_normalize(one["email"]) for one in found}
+        self.assertIn("somebody@outside.example", addresses)
+        self.assertFalse(addresses & {office, f"desk@{DOMAIN}"})
 
     def test_known_sender_gets_the_answer(self):
         mime = self.make_mail(From=self.customer.email)

@@ -130,8 +130,8 @@ class MailBridgeAccount(models.Model):
         """Return the last simulated conversation as ``Scene.thread`` wants it."""
         first = self._demo_first()
         record = first._record() if first else None
-        if not record:
-            return None
+        if not record or record._name != self._demo_alias().alias_model_id.model:
+            return None  # core takes a reply with another alias for a new matter
         last = record.message_ids.filtered("message_id").sorted("id")[-1:]
         asked = first.posted_ids[:1] or last
         name, _at, address = (asked.email_from or "").rpartition("<")

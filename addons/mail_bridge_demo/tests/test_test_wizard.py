@@ -202,9 +202,9 @@ class TestTestWizard(SimulatorMixin, TransactionCase):
         self.simulate(self.account, "plain")
         self.assertEqual(state("The provider delivered a first mail"), "done")
         self.assertEqual(state("A real mail found its record"), "done")
-        self.assertEqual(state("No notice is open"), "done")
+        self.assertEqual(state("All notices are solved"), "done")
         self.account._demo_notice("replay", "", 1)
-        self.assertEqual(state("No notice is open"), "fault")
+        self.assertEqual(state("All notices are solved"), "fault")
         self.account.action_disable()
         self.assertEqual(state("The account is switched on"), "todo")
         self.account.demo_signing_key = False
