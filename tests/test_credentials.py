@@ -5,6 +5,7 @@
 import secrets
 
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.support import posts
 from tests.support.posts import make_mail, unique
@@ -27,7 +28,8 @@ def start(make_server, server_log):
 
     def make(**options):
         server_log.expect(UNKNOWN_OPTION)
-        host = make_server(start=False, workers=1, max_cron_threads=0, **options)
+        few = {"workers": 1, "max_cron_threads": 0}
+        host = make_server(start=False, **few | options)
         server_log.watch(host)
         started.append(host)
         return host.start()
@@ -87,3 +89,16 @@ def test_the_form_shows_the_given_address_and_who_gave_it(bridge, start, databas
     assert shown["webhook_url"].endswith(f"/mailgate/improvmx/{token}")
     assert name in shown["secret_variables"]
     assert shown["secrets_outside"] == name
+
+
+def test_a_host_without_the_key_leaves_the_mail_to_the_others(bridge, desk, start):
+    """It fails faster than others work, so it would win nearly every claim."""
+    stranger = {"MAIL_BRIDGE_KEYS": Fernet.generate_key().decode()}
+    start(max_cron_threads=4, environment=stranger)
+    account = bridge.account("mailgun")
+    subjects = [unique() for _ in range(30)]
+    for subject in subjects:
+        assert bridge.post(account.post(desk, make_mail(desk, subject))).status == 200
+    for subject in subjects:
+        assert bridge.arrived(subject, 130)
+    assert {row[1] for row in bridge.settled(account)} == {"done"}
