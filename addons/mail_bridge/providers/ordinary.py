@@ -117,7 +117,11 @@ def _part_is_ordinary(found: Scan, part: Part) -> bool:
     if not _names_are_ordinary(part):
         return False
     if part.media_type.startswith(b"text/"):
-        return charset_is_ordinary(part) and _embedded_is_ordinary(found, part)
+        return (
+            charset_is_ordinary(part)
+            and label_is_true(found, part)
+            and _embedded_is_ordinary(found, part)
+        )
     if part.media_type.startswith(b"message/"):
         return _message_is_ordinary(found, part)
     return part.media_type.startswith(READABLE)
@@ -147,7 +151,33 @@ def charset_is_ordinary(part: Part) -> bool:
     if any(name.startswith(b"charset*") for name in part.parameters):
         return False
     charset = part.parameters.get(b"charset", b"us-ascii").decode("latin-1")
-    return headerfix.python_charset(charset) == charset.lower().strip()
+    codec = headerfix.python_charset(charset)
+    return bool(codec) and codec == charset.lower().strip()
+
+
+def label_is_true(found: Scan, part: Part) -> bool:
+    """Whether Odoo gets the text, or back the bytes of a file, in the charset named.
+
+    It decodes both, with U+FFFD for what it can't read, and encodes a file again. What
+    is inside an enclosed mail stands whole in the file of that mail.
+    """
+    if part.messages:
+        return True
+    data = decoded(found, part)
+    shown = part.media_type in TEXTS and is_inline(part)
+    # Odoo takes UTF-8 for granted, but not in a mail of one part.
+    unnamed = b"us-ascii" if part is found.root else b"utf-8"
+    named = part.parameters.get(b"charset", unnamed).decode("latin-1")
+    codec = headerfix.python_charset(named)
+    try:
+        text = data.decode(codec)
+        return shown or text.encode(codec) == data
+    except UnicodeError:
+        if not shown or codec in ("us-ascii", "ascii"):
+            return False
+    # A few broken bytes make no text one of another charset.
+    is_other = data.decode("utf-8", "ignore").isascii()
+    return b"charset" in part.parameters or not is_other
 
 
 def _embedded_is_ordinary(found: Scan, part: Part) -> bool:

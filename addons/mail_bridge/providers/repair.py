@@ -42,6 +42,7 @@ from .ordinary import (
     core_reads,
     is_harmless_name,
     is_ordinary,
+    label_is_true,
     parts_are_ordinary,
 )
 
@@ -287,15 +288,23 @@ class _Writer:
         if not self.budget.admits(text, is_html):
             return self._moved(kind, text, has_text and is_html)
         charset = part.parameters.get(b"charset", b"")
-        known = charset_is_ordinary(part)
+        known = charset_is_ordinary(part) and label_is_true(self.found, part)
         if not known:
-            name = headerfix.clean_text(charset.decode("latin-1"), 40)
-            self._note(f"The text is in the unknown charset “{name}”; it was guessed.")
+            self._note_guess(charset.decode("latin-1"), data)
         sound = charset and known and "\0" not in text and "\ufffd" not in text
         if not sound or self._recode(part):
             return _text_entity(kind, text)
         head = b"Content-Type: text/%s; charset=%s\r\n" % (kind, charset)
         return self._verbatim(head, part)
+
+    def _note_guess(self, charset: str, data: bytes) -> None:
+        """Say that a text was guessed, where neither its label nor UTF-8 holds."""
+        codec = headerfix.python_charset(charset)
+        if charset and not codec:
+            name = headerfix.clean_text(charset, 40)
+            self._note(f"The text is in the unknown charset “{name}”; it was guessed.")
+        elif not any(_is_in(data, name) for name in (codec, "utf-8") if name):
+            self._note("A text is not in the charset it should be in; it was guessed.")
 
     def _moved(self, kind: bytes, text: str, has_text: bool) -> bytes:
         """Attach a text that is too costly to show, and say so in its place."""
@@ -331,9 +340,9 @@ class _Writer:
         head += b"Content-Type: " + media
         if media.startswith(b"text/"):
             # Every byte is a character of Latin-1, so Odoo writes back what came.
-            known = part.parameters.get(b"charset", b"utf-8")
-            head += b"; charset="
-            head += known if charset_is_ordinary(part) else b"iso-8859-1"
+            known = charset_is_ordinary(part) and label_is_true(self.found, part)
+            charset = part.parameters.get(b"charset", b"utf-8")
+            head += b"; charset=" + (charset if known else b"iso-8859-1")
         head += b"\r\n" + self._disposition(part)
         found = _CONTENT_ID.fullmatch(part.value(b"content-id"))
         if found:
@@ -392,6 +401,14 @@ def _most(lower: bytes) -> int:
     if lower == b"from":
         return MAX_SENDERS
     return 1 if lower in headerfix.SINGLE_FIELDS else MAX_HEADER_FIELDS
+
+
+def _is_in(data: bytes, codec: str) -> bool:
+    try:
+        data.decode(codec)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _text_entity(kind: bytes, text: str) -> bytes:

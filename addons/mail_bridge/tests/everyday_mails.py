@@ -15,6 +15,12 @@ PDF = b"%PDF-1.4\n" + bytes(range(256)) + b"\n%%EOF\n"
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff"
 ICS = b"BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"
 VCF = b"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ada\r\nEND:VCARD\r\n"
+#: Files whose bytes are not in the charset that Odoo takes for granted, or names.
+LATIN_CSV = "Name;Ort\r\nMüller;Köln\r\n".encode("latin-1")
+WIDE_CSV = b"\xfe\xff" + "Name;Ort\r\nMüller;Köln\r\n".encode("utf-16-be")
+LATIN_XML = '<?xml version="1.0" encoding="ISO-8859-1"?><a>ü</a>'.encode("latin-1")
+LATIN_VCF = VCF.replace(b"FN:Ada", b"FN;CHARSET=ISO-8859-1:M\xfcller")
+CENTRAL_TXT = "Łódź, 5 €\r\n".encode("cp1250")
 INNER = (
     b"From: first@customer.example\r\nTo: somebody@outside.example\r\n"
     b"Subject: The first mail\r\nMessage-ID: <inner@customer.example>\r\n"
@@ -286,11 +292,84 @@ EVERYDAY = {
     ),
     "Japanese": Everyday(mail(text("見積もりをください", "iso-2022-jp")), "見積もり"),
     "UTF-16": Everyday(mail(text("Breite Zeichen", "utf-16")), "Breite Zeichen"),
+    "a bank: CSV in Latin-1": Everyday(
+        mail(parts("mixed", text("Grüße"), file("text/csv", "a.csv", LATIN_CSV))),
+        "Grüße",
+        (("a.csv", LATIN_CSV),),
+    ),
+    "a bank: CSV in Latin-1 that names UTF-8": Everyday(
+        mail(
+            parts(
+                "mixed",
+                text("Grüße"),
+                file("text/csv; charset=utf-8", "a.csv", LATIN_CSV),
+            )
+        ),
+        "Grüße",
+        (("a.csv", LATIN_CSV),),
+    ),
+    "Excel: CSV in UTF-16": Everyday(
+        mail(parts("mixed", text("Wide"), file("text/csv", "a.csv", WIDE_CSV))),
+        "Wide",
+        (("a.csv", WIDE_CSV),),
+    ),
+    "Excel: CSV in UTF-16, named": Everyday(
+        mail(
+            parts(
+                "mixed",
+                text("Wide"),
+                file("text/csv; charset=utf-16", "a.csv", WIDE_CSV),
+            )
+        ),
+        "Wide",
+        (("a.csv", WIDE_CSV),),
+    ),
+    "XML that names its encoding": Everyday(
+        mail(parts("mixed", text("XML"), file("text/xml", "a.xml", LATIN_XML))),
+        "XML",
+        (("a.xml", LATIN_XML),),
+    ),
+    "a business card in Latin-1": Everyday(
+        mail(parts("mixed", text("Card"), file("text/vcard", "m.vcf", LATIN_VCF))),
+        "Card",
+        (("m.vcf", LATIN_VCF),),
+    ),
+    "Notepad: a text in Windows-1250": Everyday(
+        mail(
+            parts(
+                "mixed",
+                text("Note"),
+                file("text/plain; charset=us-ascii", "a.txt", CENTRAL_TXT),
+                file("text/plain; charset=windows-1250", "b.txt", CENTRAL_TXT),
+            )
+        ),
+        "Note",
+        (("a.txt", CENTRAL_TXT), ("b.txt", CENTRAL_TXT)),
+    ),
+    "a script: UTF-8 that nothing names": Everyday(
+        mail(
+            b"Content-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+            + "Grüße aus Köln\r\n".encode()
+        ),
+        "Grüße aus Köln",
+    ),
+    "a script: Latin-1 that nothing names": Everyday(
+        mail(
+            parts(
+                "mixed",
+                b"Content-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+                + "Grüße aus Köln\r\n".encode("latin-1"),
+                file("text/csv", "utf8.csv", "Müller\n".encode()),
+            )
+        ),
+        "Grüße aus Köln",
+        (("utf8.csv", "Müller\n".encode()),),
+    ),
     "8 bit without MIME": Everyday(
         mail("Grüße aus Köln\r\n".encode()).replace(
             b"MIME-Version: 1.0\r\n", b"\r\n", 1
         ),
-        "aus K",
+        "Grüße aus Köln",
     ),
     "a name in RFC 2231": Everyday(
         mail(

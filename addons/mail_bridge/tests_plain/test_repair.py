@@ -5,6 +5,7 @@
 import email
 import re
 import time
+from base64 import b64encode
 from email import policy
 from email.message import EmailMessage
 from functools import cache
@@ -354,6 +355,48 @@ class TestWhatIsKept:
     def test_text_in_odd_charsets(self, charset, data, text):
         head = f"Content-Type: text/plain; charset={charset}\r\n\r\n"
         assert text in body(read(make_safe(header(TO) + head.encode() + data).mime))
+
+    @pytest.mark.parametrize(
+        ("charset", "data", "text"),
+        [
+            ("", "größer", "größer"),
+            ('; charset=""', "größer", "größer"),
+            ("; charset=us-ascii", "größer", "größer"),
+            ("; charset=us-ascii", "größer".encode("latin-1"), "größer"),
+        ],
+    )
+    def test_text_that_does_not_name_its_charset(self, charset, data, text):
+        data = data if isinstance(data, bytes) else data.encode()
+        head = f"Content-Type: text/plain{charset}\r\n\r\n".encode()
+        safe = make_safe(header(TO) + head + data)
+        assert text in body(read(safe.mime))
+        assert any("guessed" in note for note in safe.notes) == (b"\xf6" in data)
+
+    def test_a_known_charset_under_an_odd_name_is_not_guessed(self):
+        head = b"Content-Type: text/plain; charset=iso-8859-8-i\r\n\r\n"
+        safe = make_safe(header(TO) + head + "שלום".encode("iso-8859-8"))
+        assert "שלום" in body(read(safe.mime))
+        assert not any("guessed" in note for note in safe.notes)
+
+    def test_utf8_in_parts_needs_no_name_and_may_be_a_little_broken(self):
+        for text in (b"gr\xc3\xb6\xc3\x9fer", b"gr\xc3\xb6\xff"):
+            part = b"Content-Type: text/plain\r\n\r\n" + text
+            raw = header(TO) + mixed("b", part, file_part("a.pdf"))
+            assert make_safe(raw).mime is raw
+
+    @pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=utf-16"])
+    @pytest.mark.parametrize(
+        "data", [b"M\xfcller\r\n", b"\xfe\xff\0M\0\xfc", bytes(range(256)), b"M\r\nx"]
+    )
+    def test_a_text_file_comes_back_to_the_byte(self, charset, data):
+        part = f"Content-Type: text/csv{charset}\r\n".encode()
+        part += b'Content-Disposition: attachment; filename="a.csv"\r\n'
+        part += b"Content-Transfer-Encoding: base64\r\n\r\n" + b64encode(data)
+        raw = header(TO) + mixed("b", text_part(), part)
+        found = read(make_safe(raw).mime).get_payload()[1]
+        if not found.get_param("charset"):
+            found.set_charset("utf-8")  # as core does
+        assert found.get_content().encode(found.get_content_charset()) == data
 
     def test_a_text_attachment_keeps_its_bytes(self):
         raw = bad_mails.attachment_of_unknown_charset(TO)
