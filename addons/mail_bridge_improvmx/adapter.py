@@ -16,6 +16,7 @@ from odoo.addons.mail_bridge.providers.base import (
     AccountFacts,
     Answer,
     Answers,
+    AuthenticationVerdicts,
     FetchRequest,
     InboundMail,
     ProviderAdapter,
@@ -93,9 +94,11 @@ class ImprovmxAdapter(ProviderAdapter):
         """Return the one mail of a post."""
         post = ImprovmxPost(request.json)
         original = fetched.get(ORIGINAL, b"")
+        verdicts = AuthenticationVerdicts()
         if original.strip():
             mime, truncated = original, False
         else:
+            verdicts = post.verdicts()
             if post.raw_url and account.secret(const.API_KEY):
                 post.notes.append(const.NOT_FETCHED)
             truncated = request.truncated
@@ -109,6 +112,7 @@ class ImprovmxAdapter(ProviderAdapter):
                 is_original=mime is original,
                 truncated=truncated,
                 size=request.size if truncated else len(mime),
+                verdicts=verdicts,
                 notes=tuple(post.notes),
             )
         ]

@@ -26,6 +26,10 @@ ONLY_TOPMOST = frozenset({"authentication-results"})
 #: Keys that may differ where the same mail is posted again.
 VOLATILE = frozenset({"raw_url"})
 
+RESULTS_IN_DOUBT = (
+    "The mail brought Authentication-Results in several spellings, so none of them "
+    "counts."
+)
 NOT_FETCHED = (
     "The original could not be fetched from ImprovMX. The mail was rebuilt from its "
     "parts."

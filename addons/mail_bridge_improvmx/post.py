@@ -8,11 +8,13 @@ import base64
 import binascii
 import email.utils
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from odoo.addons.mail_bridge.exceptions import PayloadError
 from odoo.addons.mail_bridge.providers import envelope
+from odoo.addons.mail_bridge.providers.base import AuthenticationVerdicts
 from odoo.addons.mail_bridge.providers.headers import (
     Pairs,
     clean_text,
@@ -36,6 +38,8 @@ class ImprovmxPost:
     def __init__(self, data: Json) -> None:
         self.data = data
         self.notes: list[str] = []
+        #: Results stand there in two spellings, and nobody knows which was on top.
+        self.is_in_doubt = False
         if not any(key in data for key in ("headers", "from", "to", "text", "html")):
             raise PayloadError("the JSON is no mail of ImprovMX")
         self.headers = tuple(self._headers())
@@ -67,6 +71,13 @@ class ImprovmxPost:
         value = self._first_header("delivered-to")
         return envelope.recipients([value]) if value and value.strip() else ()
 
+    def verdicts(self) -> AuthenticationVerdicts:
+        """Say that the parts prove nothing, where a sender may have seen to that."""
+        if not self.is_in_doubt:
+            return AuthenticationVerdicts()
+        self.notes.append(const.RESULTS_IN_DOUBT)
+        return AuthenticationVerdicts(dmarc="policy", source="improvmx")
+
     def parts(self, truncated: bool) -> MailParts:
         """Return the mail's parts and fill :attr:`notes`."""
         inlines = self._files("inlines")
@@ -89,11 +100,15 @@ class ImprovmxPost:
         value = self.data.get("headers") or {}
         if not isinstance(value, dict):
             raise PayloadError("headers is no object")
+        spellings = Counter(name.lower() for name in value)
         for name, item in value.items():
             items = item if isinstance(item, list) else [item]
+            is_judged = name.lower() in const.ONLY_TOPMOST
+            is_in_doubt = is_judged and spellings[name.lower()] > 1
+            self.is_in_doubt = self.is_in_doubt or is_in_doubt
             for number, one in enumerate(items):
                 if one is not None:
-                    is_foreign = number and name.lower() in const.ONLY_TOPMOST
+                    is_foreign = is_in_doubt or (is_judged and number)
                     prefix = ORIGINAL_PREFIX if is_foreign else ""
                     yield prefix + name, _address(one)
 

@@ -51,6 +51,8 @@ RESULT_WORDS = (
     "temperror",
     "permerror",
 )
+#: The one for a result that stands there twice.
+IN_DOUBT = "policy"
 
 WRONG_ADDRESS = (
     "This is one of Mailgun's event webhooks. Enter this address in a receiving route, "

@@ -229,11 +229,20 @@ def _only_value(headers: Pairs, name: str) -> str:
     return values[0].strip().lower() if len(values) == 1 else ""
 
 
+def _result(headers: Pairs, name: str) -> str:
+    """Return a result word; two of them prove nothing.
+
+    The sender may have added one. That must not make Mailgun's a thing nobody said.
+    """
+    if sum(k.lower() == name for k, _value in headers) > 1:
+        return const.IN_DOUBT
+    word = _only_value(headers, name)
+    return word if word in const.RESULT_WORDS else ""
+
+
 def _verdicts(headers: Pairs, sender: str) -> AuthenticationVerdicts:
-    spf = _only_value(headers, "x-mailgun-spf")
-    dkim = _only_value(headers, "x-mailgun-dkim-check-result")
-    spf = spf if spf in const.RESULT_WORDS else ""
-    dkim = dkim if dkim in const.RESULT_WORDS else ""
+    spf = _result(headers, "x-mailgun-spf")
+    dkim = _result(headers, "x-mailgun-dkim-check-result")
     if not spf and not dkim:
         return AuthenticationVerdicts()
     return AuthenticationVerdicts(
@@ -253,7 +262,8 @@ def _dkim_domains(headers: Pairs) -> tuple[str, ...]:
 
 
 def _spam(headers: Pairs) -> SpamVerdict:
-    flag = {"yes": True, "no": False}.get(_only_value(headers, "x-mailgun-sflag"))
+    flags = {v.strip().lower() for k, v in headers if k.lower() == "x-mailgun-sflag"}
+    flag = True if "yes" in flags else False if flags == {"no"} else None
     score = _only_value(headers, "x-mailgun-sscore")
     if not re.fullmatch(r"-?\d{1,6}(\.\d{1,6})?", score, re.ASCII):
         return SpamVerdict(flag)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from odoo.addons.mail_bridge.providers.base import AccountFacts, WebhookRequest
+from odoo.addons.mail_bridge.providers.evidence import with_server_results
 from odoo.addons.mail_bridge.providers.mime import split_mime
 from odoo.addons.mail_bridge.tests_plain.contract import NOW
 from odoo.addons.mail_bridge_improvmx.adapter import ImprovmxAdapter
@@ -186,6 +187,19 @@ class TestForgedResults:
         [own] = [v for k, v in headers if k.lower() == "authentication-results"]
         assert "spf=pass" in own and "dmarc" not in own
         assert forged in [value for _name, value in headers]
+
+    @pytest.mark.parametrize(
+        "first", ["authentication-results", "AUTHENTICATION-RESULTS"]
+    )
+    def test_results_in_two_spellings_prove_nothing(self, first):
+        """Whichever of them comes first, and not as if nobody had looked either."""
+        data = sample("documented")
+        forged = "mx1.improvmx.com; dmarc=pass header.from=bank.example"
+        data["headers"] = {first: forged, **data["headers"]}
+        mail = with_server_results(parse(data), "mx1.improvmx.com")
+        assert mail.verdicts.known and mail.verdicts.dmarc == "policy"
+        assert "pass" not in (mail.verdicts.spf, mail.verdicts.dkim)
+        assert any("spellings" in note for note in mail.notes)
 
 
 class TestOriginal:

@@ -633,11 +633,24 @@ class TestVerdicts:
         items = with_header(items_of("forward_multipart"), name, "Pass")
         mail = parse(items, TRUSTING)
         if "spf" in name.lower():
-            assert mail.verdicts.spf == mail.verdicts.spf_domain == ""
+            assert mail.verdicts.spf == "policy"
         elif "dkim" in name.lower():
-            assert mail.verdicts.dkim == "" and mail.verdicts.dkim_domains == ()
+            assert mail.verdicts.dkim == "policy" and mail.verdicts.dkim_domains == ()
         else:
             assert mail.spam.flagged is None
+
+    def test_no_sender_takes_a_failed_check_away(self):
+        items = items_of("forward_plain")
+        for name in ("X-Mailgun-Spf", "X-Mailgun-Dkim-Check-Result"):
+            for value in ("Fail", "Pass"):
+                items = with_header(items, name, value)
+        verdicts = parse(items, TRUSTING).verdicts
+        assert verdicts.known and "pass" not in (verdicts.spf, verdicts.dkim)
+
+    def test_no_sender_takes_the_mark_of_spam_away(self):
+        items = with_header(items_of("forward_plain"), "X-Mailgun-Sflag", "Yes")
+        items = with_header(items, "X-Mailgun-Sflag", "No")
+        assert parse(items, TRUSTING).spam.flagged is True
 
     def test_a_second_dkim_signature_leaves_the_domain_open(self):
         items = items_of("forward_multipart")
