@@ -68,13 +68,13 @@ def choose(page, field, label: str) -> None:
 
 
 def hostile_mail(bridge, desk) -> int:
-    """Post HOSTILE to `desk`; its id in the Inbox."""
+    """Post HOSTILE to an address; its id in the Inbox."""
     subject = unique("Hostile")
     mail = posts.make_mail(desk, subject, "text\n")
     link = f"{bridge.server.base_url}/web/login"
     mail.add_alternative(HOSTILE.replace("{link}", link), subtype="html")
     bridge.post(bridge.account("raw", name=unique("Hostile")).post(desk, mail))
-    bridge.arrived(subject)
+    wait_for(lambda: bridge.messages(subject))
     [entry] = bridge.messages(subject)
     return entry["id"]
 
@@ -216,14 +216,19 @@ def test_the_inbox_finds_a_mail_and_shows_where_it_went(page, bridge, desk):
     assert subject.encode() in Path(download.value.path()).read_bytes()
 
 
-def test_the_mail_of_a_stranger_takes_nothing_over(page, bridge, desk):
+@pytest.mark.parametrize("place", ["record", "inbox"])
+def test_the_mail_of_a_stranger_takes_nothing_over(page, bridge, desk, place):
     """No script runs, and nothing is loaded from outside until somebody asks."""
-    identifier = hostile_mail(bridge, desk)
+    address = desk if place == "record" else f"nobody@{DOMAIN}"
+    identifier = hostile_mail(bridge, address)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"/odoo/mail.bridge.message/{identifier}")
     frame = page.frame_locator("iframe.o_mail_bridge_frame")
     expect(frame.locator("body")).to_contain_text("The text of a stranger")
+    if place == "inbox":  # it stands in the chatter of its own entry, too
+        chatter = page.locator(".o-mail-Message").first
+        expect(chatter).to_contain_text("The text of a stranger")
     page.wait_for_timeout(500)
     assert "taken over" not in page.title()
     assert [url for url in asked if "tracker.invalid" in url] == []

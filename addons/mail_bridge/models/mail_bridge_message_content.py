@@ -1,10 +1,13 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from markupsafe import Markup
+
 from odoo import api, models
 
 from ..exceptions import MailBridgeError
+from ..gateway import current_run
 from ..keyring import KeyRingError
-from ..providers.preview import Preview
+from ..providers.preview import Preview, without_remote
 
 #: Order of the Inbox by state: first what waits for a person, last what is settled.
 STATE_ORDER = (
@@ -75,6 +78,13 @@ class MailBridgeMessage(models.Model):
                 group.pop("__records", None)  # 19.0
         groups.sort(key=lambda group: STATE_ORDER.index(group["state"]))
         return result
+
+    def message_post(self, **kwargs):
+        """Load nothing that a mail points to: that would tell that it was read."""
+        body = kwargs.get("body")
+        if current_run(self.env) and isinstance(body, Markup):
+            kwargs["body"] = Markup(without_remote(body))  # noqa: S704 it was before
+        return super().message_post(**kwargs)
 
     def _preview(self):
         """Return ``(Preview, False)``, or ``(None, why there is none)``."""

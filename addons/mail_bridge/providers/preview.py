@@ -58,6 +58,7 @@ _UNWRAPPED = (
     "form button input select textarea option"
 ).split()
 _URL_ATTRIBUTES = frozenset("href src background poster action formaction".split())
+_LOADED = frozenset(("src", "background", "poster"))
 _REMOTE_URL = re.compile(r"\s*(?:https?:)?//", re.IGNORECASE)
 _CSS_URL = re.compile(r"url\(\s*(['\"]?)(.*?)\1\s*\)", re.IGNORECASE | re.DOTALL)
 _CSS_REMOTE = re.compile(r"url\(\s*['\"]?\s*(?:https?:)?//", re.IGNORECASE)
@@ -213,6 +214,28 @@ class Preview:
         body = root.find("body")
         content = html.tostring(body if body is not None else root, encoding="unicode")
         return PAGE.format(body=styles + content)
+
+
+def without_remote(body: str) -> str:
+    """Return the HTML of a chatter's message that loads nothing from elsewhere.
+
+    What the mail brought itself (``cid:``) stays, and so does every link. A style that
+    may name a place goes: CSS has too many ways to write one.
+    """
+    if "//" not in body and "\\" not in body:
+        return body
+    try:
+        root = html.fragment_fromstring(body, create_parent="div")
+    except (etree.LxmlError, ValueError):
+        return f"<p>{TOO_COMPLEX}</p>"
+    for element in root.iter(etree.Element):
+        for name, value in list(element.attrib.items()):
+            loads = name in _LOADED and _REMOTE_URL.match(value)
+            hides = name == "style" and ("//" in value or "\\" in value)
+            if loads or hides or name == "srcset":
+                del element.attrib[name]
+    inner = html.tostring(root, encoding="unicode")
+    return inner.removeprefix("<div>").removesuffix("</div>")
 
 
 def _leaves(part: Part, depth: int = 0) -> Iterator[Part]:

@@ -12,7 +12,7 @@ from lxml import html
 
 from odoo.addons.mail_bridge.providers.headers import parameter
 from odoo.addons.mail_bridge.providers.mime import Attachment, MailParts, build_mime
-from odoo.addons.mail_bridge.providers.preview import OCTETS, Preview
+from odoo.addons.mail_bridge.providers.preview import OCTETS, Preview, without_remote
 
 PNG = b"\x89PNG\r\n\x1a\n pixels"
 
@@ -207,6 +207,33 @@ def test_an_attached_mail_stays_in_one_piece():
     assert item.media_type == "message/rfc822"
     assert b"inner text" in found.attachment(item.index)[2]
     assert "inner text" not in found.text
+
+
+@given(st.text(st.sampled_from("<>/\\\"'=:; \0aimgsrcstyle&#x") | st.characters()))
+def test_no_body_crashes_the_chatter(body):
+    shown = without_remote(f"<img src='https://x/y.png'>{body}")
+    root = html.fragment_fromstring(shown, create_parent="div")
+    sources = [element.get("src", "") for element in root.iter("img")]
+    assert [one for one in sources if re.match(r"\s*(https?:)?//", one)] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ('<p>a <img src="https://x/y.png" alt="z"> b</p>', '<p>a <img alt="z"> b</p>'),
+        ('<img src=" //x/y"> after', "<img> after"),
+        ('<img srcset="https://a 2x" src="cid:a@b">', '<img src="cid:a@b">'),
+        ('<table background="//x/y"><tr></tr></table>', "<table><tr></tr></table>"),
+        ('<div style="background:url(https://x/y)">q</div>', "<div>q</div>"),
+        (r'<b style="background:u\72l(x)">q</b>', "<b>q</b>"),
+        ('<b style="color: red">q</b> //', '<b style="color: red">q</b> //'),
+        ('<a href="https://x/y">link</a>', '<a href="https://x/y">link</a>'),
+        ("Words &amp; // ü", "Words &amp; // ü"),
+        ("", ""),
+    ],
+)
+def test_a_chatter_loads_nothing_from_elsewhere(body, shown):
+    assert without_remote(body) == shown
 
 
 @given(content=st.binary(max_size=500), kind=st.sampled_from(["html", "mime", "text"]))
