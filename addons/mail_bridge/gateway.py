@@ -9,6 +9,7 @@ and routing through the gateway's own hooks, and knows the truth afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from email.message import EmailMessage
 from uuid import uuid4
 
@@ -68,8 +69,11 @@ class GatewayRun:
         self.is_bounce = False
         self.bounced_message = None
         self.is_refused = False
+        self.writes_to_catchall = False
         self.held_route = None
         self.queued_mail = False
+        self.fingerprint = ""
+        self.has_stand_in = False  # the chatter knows the mail by another Message-ID
         self._answers_a_bounce = False
         self._message_id = ""
         self._shown = {}
@@ -85,19 +89,25 @@ class GatewayRun:
         served are kept in a table of ours instead.
         """
         self._message_id = values["message_id"]
-        values["message_id"] = f"<{uuid4().hex}@mail-bridge.invalid>"
+        values["message_id"] = _stand_in_id()
+        self.fingerprint = _fingerprint(values)
 
     def before_route(self, values: dict) -> None:
         """Put the Message-ID back; let the envelope alone decide about routes."""
         values["message_id"] = self._message_id
         self._shown = {key: values.get(key) for key in ("to", "recipients")}
-        addresses = self.recipients or email_split(values["recipients"] or "")
-        routable = ",".join(strip_reply_token(address) for address in addresses)
-        values["recipients"] = routable
-        if self.recipients:
-            values["to"] = routable
+        routable = self.recipients or self._accepted(values["recipients"])
+        shown_to = [one for one in email_split(values["to"] or "") if one in routable]
+        values["recipients"] = _as_header(routable)
+        values["to"] = _as_header(self.recipients or shown_to)
         self.is_bounce = bool(values.get("is_bounce"))
         self.bounced_message = values.get("bounced_message")
+
+    def _accepted(self, header: str) -> list[str]:
+        """Return whom the account takes mail for; all if nobody, a person let it in."""
+        addresses = email_split(header or "")
+        accepts = self.account._accepts_domain
+        return [one for one in addresses if accepts(one)] or addresses
 
     # --- Routing ---
 
@@ -114,19 +124,25 @@ class GatewayRun:
             return []
         if self._is_intruder(env, values, routes):
             return []
-        fresh = [route for route in routes if self._serve(env, values, route)]
+        routes = _one_per_record(routes)
+        fresh = [route for route in routes if self._serve(env, route)]
         if self.held_route:
             return []
         if routes and not fresh:
             self.repeated = routes
             return []
         if not fresh:
-            if first := self._entry_before(env, values):
+            if first := self._entry_before(env):
                 self.repeated = [(OWN_MODEL, first)]
                 return []
             reason = "refused" if self.is_refused else "no_route"
             return self._into_the_inbox(env, values, reason)
+        if self.trust == "released" and not self.forced:
+            self.message._check_release(fresh)
         self._strip_identity(env, values)
+        if any(self._is_another(bearer) for bearer in self._bearers(env)):
+            values["message_id"] = _stand_in_id()
+            self.has_stand_in = True
         return [self._without_identity(env, route) for route in fresh]
 
     def on_bounce_answer(self) -> None:
@@ -141,6 +157,8 @@ class GatewayRun:
         self.reason = reason
         self._strip_identity(env, values)
         values.pop("parent_id", None)
+        if self._bearers(env):
+            values["message_id"] = _stand_in_id()
         return [(OWN_MODEL, self.message.id, None, env.uid, None)]
 
     def _is_hijack(self, env, values: dict, routes: list[tuple]) -> bool:
@@ -153,7 +171,7 @@ class GatewayRun:
         if not replies:
             return False
         parents = self._parents(env, values, replies)
-        values["parent_id"] = parents[:1].id
+        self._set_parent(env, values, parents)
         if self._is_vouched_for(values, parents):
             return False
         if all(self._has_token(env, route) for route in replies):
@@ -162,6 +180,18 @@ class GatewayRun:
         if self._is_let_in(env, values, parents):
             return False
         return self._hold(replies[0], "unverified_reply")
+
+    @staticmethod
+    def _set_parent(env, values: dict, parents) -> None:
+        """Answer what the mail says it answers; an answer to a note stays a note."""
+        answered = unfold_references(values["in_reply_to"] or "")
+        direct = parents.filtered(lambda parent: parent.message_id in answered)
+        values.update(parent_id=False, is_internal=False)
+        values.update(
+            env["mail.thread"]._message_parse_extract_from_parent(
+                (direct or parents)[:1]
+            )
+        )
 
     def _is_vouched_for(self, values: dict, parents) -> bool:
         """Tell whether somebody answers for the mail in this very thread.
@@ -207,7 +237,7 @@ class GatewayRun:
 
         The alias believes the From line; if so, hold the mail.
         """
-        closed = [r for r in routes if r[4] and r[4].alias_contact != "everyone"]
+        closed = [route for route in routes if _is_closed(env, route)]
         if not closed or self.trust in ("verified", "released"):
             return False
         if not self._is_own_user(env, values):
@@ -230,21 +260,56 @@ class GatewayRun:
             return False
         return _were_sent_to(parents, sender)
 
+    # --- One Message-ID, several messages ---
+
+    def _bearers(self, env):
+        """Return the messages that bear the mail's Message-ID already.
+
+        Core sends a reply to the newest message that bears an id it names. A second
+        one would draw the replies out of the first one's record, so it gets a stand-in:
+        an entry of the Inbox always, a record where the mails are not the same.
+        """
+        return (
+            env["mail.message"].sudo().search([("message_id", "=", self._message_id)])
+        )
+
+    def _is_another(self, bearer) -> bool:
+        """Tell whether a message is one of ours, or another mail that came in."""
+        return bearer.bridge_message_id.fingerprint != self.fingerprint
+
     # --- Served routes ---
 
-    def _serve(self, env, values: dict, route: tuple) -> bool:
+    def _serve(self, env, route: tuple) -> bool:
         """Take a route for this mail; ``False`` where the mail took it before."""
         model, res_id, _values, _uid, alias = route
         if res_id:
             place = f"{model},{res_id}"
         else:
             place = f"alias,{alias.id}" if alias else f"{model},new,{self.message.id}"
-        outcome, _owner = self._take(env, values, place)
+        outcome, owner = self._take(env, place)
+        if outcome == "served" and not res_id and self._is_gone(env, owner):
+            outcome = self._take_over(env, place)
         if self.trust == "released":
-            return True
+            is_twice = outcome == "served" and self._has_posted(env, owner, route)
+            return bool(self.forced) or not is_twice
         if outcome == "other_content":
             self._hold(route, "reused_message_id")
         return outcome == "fresh" and not self._stands_in(env, model, res_id)
+
+    @staticmethod
+    def _has_posted(env, owner: int, route: tuple) -> bool:
+        """Tell whether another entry's mail stands where a route leads."""
+        model, res_id = route[:2]
+        posts = env[OWN_MODEL].sudo().browse(owner).exists().posted_ids
+        return any(
+            post.model == model and res_id in (post.res_id, 0, False) for post in posts
+        )
+
+    @staticmethod
+    def _is_gone(env, owner: int) -> bool:
+        """Tell whether the record that another entry's mail made was deleted."""
+        entry = env[OWN_MODEL].sudo().browse(owner).exists()
+        return entry.state == "routed" and not entry.posted_ids
 
     def _stands_in(self, env, model: str, res_id: int) -> bool:
         """Tell whether a record had that very mail before the bridge kept account."""
@@ -253,23 +318,23 @@ class GatewayRun:
         same = [("message_id", "=", self._message_id), *place]
         return bool(res_id and posts.search_count(same, limit=1))
 
-    def _entry_before(self, env, values: dict) -> int:
+    def _entry_before(self, env) -> int:
         """Return the entry of the Inbox that holds this very mail already, if any."""
-        place = ",".join(("inbox", str(self.account.id), *sorted(self.recipients)))
-        outcome, owner = self._take(env, values, place.lower())
+        places = ("inbox", str(self.account.id), *sorted(self.recipients))
+        place = ",".join(places).lower()
+        outcome, owner = self._take(env, place)
+        if outcome == "served" and self._is_gone(env, owner):
+            outcome = self._take_over(env, place)
         return owner if outcome == "served" else 0
 
-    def _take(self, env, values: dict, place: str) -> tuple[str, int]:
-        return env["mail.bridge.served"]._take(
-            self._message_id, place, self._fingerprint(values), self.message.id
-        )
+    def _take_over(self, env, place: str) -> str:
+        env["mail.bridge.served"]._take_over(self._message_id, place, self.message.id)
+        return "fresh"
 
-    @staticmethod
-    def _fingerprint(values: dict) -> str:
-        """Return what tells two mails with one Message-ID apart."""
-        contents = [values.get("body")]
-        contents += [attachment[1] for attachment in values.get("attachments") or ()]
-        return digest(*map(_as_bytes, contents))
+    def _take(self, env, place: str) -> tuple[str, int]:
+        return env["mail.bridge.served"]._take(
+            self._message_id, place, self.fingerprint, self.message.id
+        )
 
     # --- Identity ---
 
@@ -304,6 +369,10 @@ class GatewayRun:
         return values
 
 
+def _as_header(addresses: Iterable[str]) -> str:
+    return ",".join(strip_reply_token(address) for address in addresses)
+
+
 def _is_reply(route: tuple) -> bool:
     """Tell whether a route leads into a record that the recipient does not name."""
     alias = route[4]
@@ -313,6 +382,34 @@ def _is_reply(route: tuple) -> bool:
 def _were_sent_to(messages, address: str) -> bool:
     """Tell whether one of the messages was sent to that (normalized) address."""
     return any(address in message._bridge_recipients() for message in messages)
+
+
+def _stand_in_id() -> str:
+    """Return a Message-ID that no other mail has."""
+    return f"<{uuid4().hex}@mail-bridge.invalid>"
+
+
+def _fingerprint(values: dict) -> str:
+    """Return what tells two mails with one Message-ID apart."""
+    contents = [values.get(key) for key in ("email_from", "subject", "body")]
+    contents += [attachment[1] for attachment in values.get("attachments") or ()]
+    return digest(*map(_as_bytes, contents))
+
+
+def _one_per_record(routes: list[tuple]) -> list[tuple]:
+    """Leave out routes that lead into a record once more."""
+    found: dict = {}
+    for number, route in enumerate(routes):
+        found.setdefault(route[:2] if route[1] else number, route)
+    return list(found.values())
+
+
+def _is_closed(env, route: tuple) -> bool:
+    """Tell whether only some senders may take a route, told by their From line."""
+    model, res_id, _values, _uid, alias = route
+    if model == "mail.group" and res_id:  # asks itself; its alias is for everyone
+        return env[model].sudo().browse(res_id).access_mode != "public"
+    return bool(alias) and alias.alias_contact != "everyone"
 
 
 def _as_bytes(content: str | bytes | EmailMessage | None) -> bytes:

@@ -85,6 +85,9 @@ class MailBridgeMessage(models.Model):
         readonly=True, help="The new text alone, as the provider cut it out."
     )
     size = fields.Integer(string="Size (bytes)", readonly=True)
+    fingerprint = fields.Char(
+        readonly=True, help="Tells two mails with one Message-ID apart (SHA-256)."
+    )
 
     # What the provider says
     received_at = fields.Datetime(readonly=True)
@@ -130,11 +133,18 @@ class MailBridgeMessage(models.Model):
         )
 
     @api.depends("res_model", "res_id")
+    @api.depends_context("uid", "allowed_company_ids")
     def _compute_record_name(self):
-        for message in self:
-            record = message._record()
-            name = record.sudo().display_name if record else False
-            message.record_name = name
+        """Name the records that the reader may read; others may be secret."""
+        self.record_name = False
+        for model, messages in self.grouped("res_model").items():
+            if model not in self.env:
+                continue
+            ids = [message.res_id for message in messages if message.res_id]
+            readable = self.env[model].browse(ids).exists()._filtered_access("read")
+            names = {record.id: record.display_name for record in readable.sudo()}
+            for message in messages:
+                message.record_name = names.get(message.res_id)
 
     def _compute_display_name(self):
         for message in self:
@@ -274,6 +284,7 @@ class MailBridgeMessage(models.Model):
             "trust": run.trust,
             "reason": run.reason or False,
             "is_bounce": run.is_bounce,
+            "fingerprint": run.fingerprint,
             "res_model": False,
             "res_id": False,
         }
@@ -292,13 +303,40 @@ class MailBridgeMessage(models.Model):
             return dict(values, state="repeated", **target_values(run.repeated[0]))
         if run.reason:
             return dict(values, state="held" if run.reason == "loop" else "unrouted")
-        if run.is_refused:
-            refusal = self.env._("One of its addresses does not accept this sender.")
-            values["note"] = "\n".join(filter(None, (self.note, refusal)))
-        if not run.posted:
+        res_model, res_id = run.posted or self._posted_by_others()
+        return dict(
+            values,
+            state="routed",
+            res_model=res_model,
+            res_id=res_id,
+            note=self._note_with(run),
+        )
+
+    def _posted_by_others(self):
+        """Return where a model put the mail that takes mail and is no ``mail.thread``.
+
+        Mailing lists (``mail.group``) do.
+        """
+        post = self.posted_ids.sudo()[:1]
+        if not post:
             raise UserError(self.env._("The gateway did not take the mail."))
-        res_model, res_id = run.posted
-        return dict(values, state="routed", res_model=res_model, res_id=res_id)
+        return post.model, post.res_id
+
+    def _note_with(self, run):
+        """Return the note, with what the gateway has to add to it."""
+        lines = (self.note or "").split("\n")
+        if run.is_refused:
+            lines.append(
+                self.env._("One of its addresses does not accept this sender.")
+            )
+        if run.has_stand_in:
+            lines.append(
+                self.env._(
+                    "Another message has this Message-ID. The record keeps the mail "
+                    "under a new one, so that answers to the other stay where it is."
+                )
+            )
+        return "\n".join(dict.fromkeys(filter(None, lines))) or False
 
     def _again(self, screen=False, forced=None, released=False):
         """Route a stored mail once more, as a person wants it.
@@ -346,6 +384,16 @@ class MailBridgeMessage(models.Model):
             message.check_access("write")
             is_judged = message.state == "quarantined" or message.reason == "loop"
             message.sudo()._again(released=is_judged)
+
+    def _check_release(self, routes):
+        """Let nobody release a mail into a record of a company that is not theirs."""
+        for model, res_id, *_rest in routes:
+            record = self.env[model].sudo().browse(res_id)
+            company = record.company_id if "company_id" in record._fields else None
+            if company and company not in self.env.user.company_ids:
+                raise UserError(
+                    self.env._("This mail is meant for a record of another company.")
+                )
 
     def action_reject(self):
         """Keep the mail out of the records for good."""

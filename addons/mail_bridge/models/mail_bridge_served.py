@@ -13,7 +13,7 @@ class MailBridgeServed(models.Model):
     _log_access = False
 
     key = fields.Char(required=True, help="SHA-256 of Message-ID and place.")
-    fingerprint = fields.Char(required=True, help="SHA-256 of body and attachments.")
+    fingerprint = fields.Char(required=True, help="SHA-256 of what the mail says.")
     taken_by = fields.Integer(required=True, help="The mail.bridge.message.")
     served_at = fields.Datetime(required=True)
 
@@ -32,7 +32,7 @@ class MailBridgeServed(models.Model):
         :raises psycopg2.errors.SerializationFailure: another drain took it at the same
             instant; the whole mail is tried again and then finds it served.
         """
-        key = digest(message_id.encode(errors="replace"), place.encode())
+        key = _key(message_id, place)
         cr = self.env.cr
         cr.execute(
             """INSERT INTO mail_bridge_served (key, fingerprint, taken_by, served_at)
@@ -53,8 +53,22 @@ class MailBridgeServed(models.Model):
         return "served" if stored == fingerprint else "other_content", owner
 
     @api.model
+    def _take_over(self, message_id, place, taken_by):
+        """Give a place to another message: what the first one put there is gone."""
+        self.env.cr.execute(
+            """UPDATE mail_bridge_served
+                  SET taken_by = %s, served_at = now() AT TIME ZONE 'UTC'
+                WHERE key = %s""",
+            (taken_by, _key(message_id, place)),
+        )
+
+    @api.model
     def _forget_before(self, horizon, batch):
         """Delete what is older than all messages, and return how many that were."""
         old = self.search([("served_at", "<", horizon)], limit=batch)
         old.unlink()
         return len(old)
+
+
+def _key(message_id, place):
+    return digest(message_id.encode(errors="replace"), place.encode())

@@ -72,11 +72,19 @@ class MailThread(models.AbstractModel):
         return is_loop
 
     @api.model
+    def _detect_write_to_catchall(self, msg_dict):
+        """Core bounces what is written to catchall; no alias has refused it."""
+        is_written = super()._detect_write_to_catchall(msg_dict)
+        if run := current_run(self.env):
+            run.writes_to_catchall = bool(is_written)
+        return is_written
+
+    @api.model
     def _routing_create_bounce_email(self, email_from, body_html, message, **values):
         """A provider has accepted the mail long ago: a bounce would hit a stranger."""
         run = current_run(self.env)
         if run:
-            run.is_refused = True
+            run.is_refused = not run.writes_to_catchall
             return
         super()._routing_create_bounce_email(email_from, body_html, message, **values)
 

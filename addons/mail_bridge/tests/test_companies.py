@@ -1,8 +1,10 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import fields
+from odoo.exceptions import UserError
 from odoo.tests import new_test_user, tagged
 
+from ..providers.base import InboundMail
 from .common import DOMAIN, BridgeCase
 
 
@@ -60,3 +62,32 @@ class TestCompanies(BridgeCase):
             self.assertEqual(message.state, "routed")
             record = self.env[message.res_model].browse(message.res_id)
             self.assertEqual(record.company_id, account.company_id)
+
+    def secret_reply(self, **values):
+        """Return the entry, in our account, of a reply into a thread of theirs."""
+        secret = self.env["res.partner"].create(
+            {"name": "Secret merger", "company_id": self.other.id}
+        )
+        parent = secret.message_post(body="We ask", message_type="comment")
+        mime = self.make_mail(References=parent.message_id)
+        return self.deliver(mime, [f"catchall@{DOMAIN}"], **values), mime
+
+    def test_the_name_of_a_record_of_another_company_is_not_told(self):
+        message, _mime = self.secret_reply(verdicts=self.verified())
+        self.assertEqual(message.state, "routed")
+        self.assertEqual(message.record_name, "Secret merger")
+        self.assertFalse(message.with_user(self.ours).record_name)
+        mine = self.deliver(recipients=[f"desk-a@{DOMAIN}"])
+        self.assertEqual(
+            mine.with_user(self.ours).record_name, mine._record().display_name
+        )
+
+    def test_nobody_releases_into_a_record_of_another_company(self):
+        message, mime = self.secret_reply()
+        self.assertEqual(message.state, "quarantined")
+        mail = InboundMail(mime=mime, envelope_recipients=(f"catchall@{DOMAIN}",))
+        user = message.with_user(self.ours).sudo()
+        with self.assertRaises(UserError):
+            user._route(mail, mime, released=True)
+        message._route(mail, mime, released=True)
+        self.assertEqual(message.state, "routed")

@@ -254,3 +254,132 @@ class TestForgery(BridgeCase):
         message._route(mail, second, released=True)
         self.assertEqual(message.state, "routed")
         self.assertEqual(len(self.posts(self.record)), 2)
+
+    # --- A known Message-ID draws no replies ---
+
+    def assertAnswersStay(self):
+        """Who answers our message is heard in its record, verified or not."""
+        customer = "customer@outside.example"
+        verified = {"verdicts": self.verified()}
+        boss = {"verdicts": self.verified(DOMAIN)}
+        for sender, values in ((customer, {}), (customer, verified)):
+            message = self.reply(sender, **values)
+            self.assertEqual(
+                (message.state, message._record()), ("routed", self.record)
+            )
+        message = self.reply(self.admin.email, **boss)
+        self.assertEqual((message.state, message._record()), ("routed", self.record))
+
+    def stranger_reuses(self, message_id, name):
+        address = f"{name}@{DOMAIN}"
+        mime = self.make_mail(
+            "A harmless question",
+            From="stranger@attacker.example",
+            To=address,
+            Message_ID=message_id,
+        )
+        return self.deliver(mime, [address])
+
+    def test_our_message_id_in_a_new_record_draws_no_answers(self):
+        message = self.stranger_reuses(self.parent.message_id, "desk-a")
+        self.assertEqual(message.state, "routed")
+        self.assertNotEqual(message.posted_ids.message_id, self.parent.message_id)
+        self.assertEqual(message.message_id_header, self.parent.message_id)
+        self.assertIn("Message-ID", message.note)
+        self.assertAnswersStay()
+
+    def test_our_message_id_in_the_inbox_draws_no_answers(self):
+        message = self.stranger_reuses(self.parent.message_id, "nobody")
+        self.assertEqual(message.state, "unrouted")
+        self.assertAnswersStay()
+        mail = InboundMail(mime=self.make_mail(Message_ID=self.parent.message_id))
+        message.posted_ids.unlink()
+        place = (self.record._name, 0, {}, None)
+        message._route(mail, mail.mime, forced=place)
+        self.assertEqual(message.state, "routed")
+        self.assertAnswersStay()
+
+    def test_copy_in_the_inbox_draws_no_answers_out_of_the_record(self):
+        for order in (("desk-a", "nobody"), ("nobody", "desk-a")):
+            with self.subTest(order=order):
+                mime = self.make_mail(
+                    To=f"desk-a@{DOMAIN}", Cc=f"nobody@{DOMAIN}", Message_ID=None
+                ).replace(
+                    b"Subject:",
+                    f"Message-ID: <{order[0]}@x.example>\r\nSubject:".encode(),
+                )
+                copies = {
+                    name: self.deliver(mime, [f"{name}@{DOMAIN}"]) for name in order
+                }
+                record = copies["desk-a"]._record()
+                more = self.make_mail(
+                    "PS", References=copies["desk-a"].message_id_header
+                )
+                message = self.deliver(
+                    more, [f"desk-a@{DOMAIN}"], verdicts=self.verified()
+                )
+                self.assertEqual(message._record(), record)
+
+    def test_a_sender_s_message_id_elsewhere_draws_no_answers(self):
+        order = self.make_mail("My order", Cc="stranger@attacker.example")
+        first = self.deliver(order, [f"desk-a@{DOMAIN}"], verdicts=self.verified())
+        self.stranger_reuses(first.message_id_header, "desk-b")
+        more = self.make_mail("PS", References=first.message_id_header)
+        message = self.deliver(more, [f"desk-a@{DOMAIN}"], verdicts=self.verified())
+        self.assertEqual(message._record(), first._record())
+
+    def test_user_who_writes_to_an_alias_through_odoo_makes_a_record(self):
+        """Odoo's own message comes in again: nothing is held, its answers stay."""
+        mime = self.make_mail(
+            "We ask",
+            From=self.admin.email,
+            To=f"desk-b@{DOMAIN}",
+            Message_ID=self.parent.message_id,
+        )
+        message = self.deliver(mime, [f"desk-b@{DOMAIN}"])
+        self.assertEqual(message.state, "routed")
+        self.assertNotEqual(message._record(), self.record)
+        self.assertAnswersStay()
+
+    def test_copy_that_a_mailing_list_changed_makes_its_record(self):
+        mime = self.make_mail("Hello", To=f"desk-a@{DOMAIN}, list@lists.example")
+        first = self.deliver(mime, [f"desk-a@{DOMAIN}"])
+        changed = mime.replace(b"Subject: ", b"Subject: [List] ")
+        second = self.deliver(changed, [f"desk-b@{DOMAIN}"])
+        self.assertEqual((first.state, second.state), ("routed", "routed"))
+        self.assertEqual(first.posted_ids.message_id, first.message_id_header)
+        self.assertFalse(first.note)
+
+    # --- Answers to internal notes ---
+
+    def test_answer_to_a_note_is_a_note_and_no_customer_hears_of_it(self):
+        self.record.message_subscribe(self.customer.ids)
+        note = self.record.message_post(
+            body="Among us",
+            message_type="comment",
+            subtype_xmlid="mail.mt_note",
+            author_id=self.admin.partner_id.id,
+        )
+        public = self.record.message_post(
+            body="My order",
+            message_type="email",
+            subtype_xmlid="mail.mt_comment",
+            author_id=self.customer.id,
+        )
+        both = f"{public.message_id} {note.message_id}"
+        for headers in (
+            {"In_Reply_To": note.message_id, "References": both},
+            {"In_Reply_To": f"{note.message_id} (yesterday)"},
+            {"In_Reply_To": f"{note.message_id} (yesterday)", "References": both},
+        ):
+            with self.subTest(**headers):
+                mime = self.make_mail(From=self.admin.email, **headers)
+                message = self.deliver(
+                    mime, [f"catchall@{DOMAIN}"], verdicts=self.verified(DOMAIN)
+                )
+                post = message.posted_ids
+                self.assertEqual(
+                    (message.state, post.res_id), ("routed", self.record.id)
+                )
+                self.assertTrue(post.subtype_id.internal)
+                self.assertNotIn(self.customer, post.notified_partner_ids)

@@ -138,7 +138,7 @@ class TestRouting(BridgeCase):
         message = self.deliver(
             self.make_mail("Help me", To=f"catchall@{DOMAIN}"), [f"catchall@{DOMAIN}"]
         )
-        self.assertEqual((message.state, message.reason), ("unrouted", "refused"))
+        self.assertEqual((message.state, message.reason), ("unrouted", "no_route"))
         self.assertIn("Help me", self.posts(message).body)
         self.assertEqual(self.env["mail.mail"].search_count([]), sent)
 
@@ -292,3 +292,80 @@ class TestRouting(BridgeCase):
             intake._deliver([with_server_results(mail, trusted)])
             self.assertEqual(intake.message_ids.state, state, trusted)
             self.assertEqual(intake.state, "done")
+
+    # --- One record, and one mail in it ---
+
+    def test_two_aliases_of_one_record_are_one_mail(self):
+        force = {"alias_force_thread_id": self.customer.id}
+        both = [self.make_alias(f"force-{n}", **force).alias_full_name for n in "ab"]
+        for recipients in (both, []):
+            with self.subTest(recipients=recipients):
+                mime = self.make_mail(To=", ".join(both))
+                message = self.deliver(mime, recipients)
+                self.assertEqual(message.state, "routed")
+                self.assertEqual(message.posted_ids.res_id, self.customer.id)
+
+    def test_mail_sent_again_after_its_record_was_deleted_makes_another(self):
+        mime = self.make_mail()
+        messages = [self.deliver(mime, [f"desk-a@{DOMAIN}"])]
+        messages[0]._record().unlink()
+        messages += [self.deliver(mime, [f"desk-a@{DOMAIN}"]) for _number in range(2)]
+        states = [message.state for message in messages]
+        self.assertEqual(states, ["routed", "routed", "repeated"])
+        self.assertTrue(messages[1]._record())
+
+    def test_another_sender_or_subject_is_another_mail(self):
+        mime = self.make_mail(Subject="Door 3")
+        self.deliver(mime, [f"desk-a@{DOMAIN}"])
+        for old, new in ((b"Door 3", b"Door 4"), (b"somebody@", b"stranger@")):
+            message = self.deliver(mime.replace(old, new), [f"desk-a@{DOMAIN}"])
+            self.assertEqual(
+                (message.state, message.reason), ("quarantined", "reused_message_id")
+            )
+
+    # --- Recipients of other domains ---
+
+    def test_without_envelope_other_domains_route_nothing(self):
+        other = self.env["mail.alias.domain"].create({"name": "other.example"})
+        foreign = self.make_alias("hr", alias_domain_id=other.id)
+        self.account.accepted_domains = DOMAIN
+        both = {"To": f"Desk <desk-a@{DOMAIN}>", "Cc": foreign.alias_full_name}
+        swapped = {"To": both["Cc"], "Cc": both["To"]}
+        for headers in (both, swapped):
+            with self.subTest(**headers):
+                message = self.deliver(self.make_mail(**headers))
+                self.assertEqual(message.state, "routed")
+                self.assertEqual(len(message.posted_ids), 1)
+
+    # --- Mailing lists (addon mail_group, no dependency) ---
+
+    def make_group(self, access_mode):
+        if "mail.group" not in self.env:
+            self.skipTest("mail_group is not installed")
+        return self.env["mail.group"].create(
+            {
+                "name": "List",
+                "alias_name": "list",
+                "alias_domain_id": self.alias_domain.id,
+                "access_mode": access_mode,
+            }
+        )
+
+    def test_mailing_list_takes_mail_once(self):
+        group = self.make_group("public")
+        mime = self.make_mail(To=f"list@{DOMAIN}")
+        first, second = (self.deliver(mime, [f"list@{DOMAIN}"]) for _ in range(2))
+        self.assertEqual((first.state, second.state), ("routed", "repeated"))
+        self.assertEqual(first._record(), group)
+        self.assertEqual(len(group.mail_group_message_ids), 1)
+
+    def test_forged_user_does_not_open_a_closed_mailing_list(self):
+        group = self.make_group("members")
+        self.env["mail.group.member"].create(
+            {"mail_group_id": group.id, "partner_id": self.admin.partner_id.id}
+        )
+        states = []
+        for verdicts in ({}, {"verdicts": self.verified(DOMAIN)}):
+            mime = self.make_mail(From=self.admin.email, To=f"list@{DOMAIN}")
+            states.append(self.deliver(mime, [f"list@{DOMAIN}"], **verdicts).state)
+        self.assertEqual(states, ["quarantined", "routed"])

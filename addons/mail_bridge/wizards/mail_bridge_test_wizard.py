@@ -292,7 +292,8 @@ class MailBridgeTestWizard(models.TransientModel):
         reasons = dict(message._fields["reason"]._description_selection(self.env))
         reason = reasons.get(message.reason, "")
         if message.state == "routed":
-            label = self.env._("It stands in %(record)s", record=message.record_name)
+            record = message.record_name or self.env._("a record you may not read")
+            label = self.env._("It stands in %(record)s", record=record)
             return [processed, _done(label)]
         if message.state == "held" and message.reason == "test_mode":
             label = self.env._("It waits in the Inbox, as test mode means it")

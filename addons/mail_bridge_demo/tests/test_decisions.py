@@ -37,6 +37,16 @@ class TestDecisions(SimulatorCase):
         self.assertEqual((forged.state, forged.trust), ("routed", "released"))
         self.assertEqual(len(self.posts()), 2)
 
+    def test_released_twice_it_stands_in_the_record_once(self):
+        copies = [self.simulate(self.account, "forged")]
+        copies.append(self.receive_mime(self.account, copies[0]._mail().mime))
+        self.assertEqual([copy.state for copy in copies], ["quarantined"] * 2)
+        for copy in copies:
+            copy.action_release()
+        self.assertEqual([copy.state for copy in copies], ["routed", "repeated"])
+        self.assertEqual(copies[1]._record(), self.thread)
+        self.assertEqual(len(self.posts()), 2)
+
     def test_forgery_held_by_the_test_mode_is_still_a_forgery(self):
         self.account.state = "test"
         forged = self.simulate(self.account, "forged")
