@@ -129,16 +129,17 @@ def _start_server(
     port: int,
     changed: bool,
 ) -> None:
+    # scheduled actions do not ask dbfilter: on somebody's own PostgreSQL they would run
+    # in every database of that user
+    alone = {"db_name": name} if given_connection() else {}
     server = OdooServer(
         odoo,
         connection,
         FOLDER,
-        # scheduled actions do not ask dbfilter: on somebody's own PostgreSQL they would
-        # run in every database of that user
-        db_name=name if given_connection() else None,
         dbfilter=f"^{name}$",
         proxy_mode=True,
         workers=2,
+        **alone,
     )
     wanted = f"{odoo.version} {name} {bind} {port}"
     running = FOLDER / "running"
