@@ -378,15 +378,41 @@ class MailBridgeIntake(models.Model):
         """Delete bodies, then rows, whose retention time is over, in batches."""
         bodies = self._delete_bodies(self._horizon("body_days", BODY_DAYS), batch)
         horizon = self._horizon("message_days", MESSAGE_DAYS)
-        old = self.search(
-            [("state", "=", "done"), ("received_at", "<", horizon)], limit=batch
-        )
+        old = self._over_since(horizon, batch)
         forgotten = self.env["mail.bridge.served"]._forget_before(horizon, batch)
         full = batch in (bodies, len(old), forgotten)
         old.message_ids.unlink()
         old.unlink()
         if full:
             self.env.ref("mail_bridge.ir_cron_retention")._trigger()
+
+    @api.model
+    def _over_since(self, horizon, batch):
+        """Return processed posts from before a moment, at most so many.
+
+        A mail in the Inbox may be a conversation by now: it goes when nothing has been
+        added to it since, and no later mail is meant for it.
+        """
+        self.env.flush_all()
+        self.env.cr.execute(
+            """SELECT i.id FROM mail_bridge_intake i
+                WHERE i.state = 'done' AND i.received_at < %(horizon)s
+                  AND NOT EXISTS (
+                      SELECT 1 FROM mail_bridge_message m
+                       WHERE m.intake_id = i.id
+                         AND (m.id = ANY(ARRAY(
+                                  SELECT res_id FROM mail_bridge_message
+                                   WHERE res_model = 'mail.bridge.message'
+                                     AND received_at >= %(horizon)s))
+                              OR EXISTS (
+                                  SELECT 1 FROM mail_message added
+                                   WHERE added.model = 'mail.bridge.message'
+                                     AND added.res_id = m.id
+                                     AND added.create_date >= %(horizon)s)))
+                LIMIT %(batch)s""",
+            {"horizon": horizon, "batch": batch},
+        )
+        return self.browse(row[0] for row in self.env.cr.fetchall())
 
     @api.model
     def _horizon(self, name, default):

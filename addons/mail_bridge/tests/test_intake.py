@@ -9,7 +9,7 @@ from ..const import BACKOFF_MINUTES, MAX_TRIES
 from ..exceptions import NotHereError, PermanentError, TemporaryError
 from ..models.mail_bridge_queue import Overtaken
 from ..providers.base import WebhookRequest, utcnow
-from .common import BridgeCase
+from .common import DOMAIN, BridgeCase
 
 
 @tagged("post_install", "-at_install")
@@ -180,6 +180,35 @@ class TestIntake(BridgeCase):
         with self.assertRaises(PermanentError):
             month._read_part()
         self.assertEqual((fresh._read_part(), failed._read_part()), (b"post", b"post"))
+
+    def entry_of_last_year(self):
+        """Return an entry of the Inbox that is older than messages are kept."""
+        entry = self.deliver(self.make_mail(To=f"nobody@{DOMAIN}"))
+        self.assertEqual(entry.state, "unrouted")
+        then = fields.Datetime.now() - timedelta(days=400)
+        entry.intake_id.write({"state": "done", "done_at": then, "received_at": then})
+        self.env.flush_all()
+        self.env.cr.execute(
+            """UPDATE mail_message SET create_date = create_date - interval '400 days'
+                WHERE model = %s AND res_id = %s""",
+            (entry._name, entry.id),
+        )
+        self.env.invalidate_all()
+        return entry
+
+    def test_retention_keeps_a_conversation_in_the_inbox(self):
+        silent, answered = self.entry_of_last_year(), self.entry_of_last_year()
+        answered.message_post(body="An answer of today", message_type="comment")
+        self.env["mail.bridge.intake"]._cron_retention()
+        self.assertFalse(silent.exists())
+        self.assertIn("An answer of today", str(answered.message_ids.mapped("body")))
+
+    def test_retention_keeps_what_a_waiting_reply_is_meant_for(self):
+        entry = self.entry_of_last_year()
+        reply = self.deliver(self.make_mail(To=f"nobody@{DOMAIN}"))
+        reply.write({"res_model": entry._name, "res_id": entry.id})
+        self.env["mail.bridge.intake"]._cron_retention()
+        self.assertTrue(entry.exists())
 
     def test_no_setting_deletes_what_a_provider_may_still_repeat(self):
         parameter = self.env["ir.config_parameter"]
