@@ -28,6 +28,8 @@ CONTEXT_KEY = "mail_bridge_run"
 OWN_MODEL = "mail.bridge.message"
 #: Message-IDs of a mail that are looked up; core takes the last 32 of References.
 MAX_REFERENCES = 64
+#: How a Message-ID ends that the bridge has made up.
+STAND_IN_DOMAIN = "@mail-bridge.invalid>"
 
 
 def current_run(env) -> GatewayRun | None:
@@ -139,10 +141,9 @@ class GatewayRun:
             return self._into_the_inbox(env, values, reason)
         if self.trust == "released" and not self.forced:
             self.message._check_release(fresh)
+        if self._goes_in_circles(env, values, fresh[0]):
+            return []
         self._strip_identity(env, values)
-        if any(self._is_another(bearer) for bearer in self._bearers(env)):
-            values["message_id"] = _stand_in_id()
-            self.has_stand_in = True
         return [self._without_identity(env, route) for route in fresh]
 
     def on_bounce_answer(self) -> None:
@@ -157,7 +158,7 @@ class GatewayRun:
         self.reason = reason
         self._strip_identity(env, values)
         values.pop("parent_id", None)
-        if self._bearers(env):
+        if self._bearers(env):  # an entry draws no answers out of a record
             values["message_id"] = _stand_in_id()
         return [(OWN_MODEL, self.message.id, None, env.uid, None)]
 
@@ -277,6 +278,20 @@ class GatewayRun:
         """Tell whether a message is one of ours, or another mail that came in."""
         return bearer.bridge_message_id.fingerprint != self.fingerprint
 
+    def _goes_in_circles(self, env, values: dict, route: tuple) -> bool:
+        """Give a mail a stand-in where another one has its Message-ID.
+
+        Odoo's notifications bear the Message-ID of what they tell of. One that bears a
+        stand-in has come back to us and would come back for ever: it is held.
+        """
+        if not any(self._is_another(bearer) for bearer in self._bearers(env)):
+            return False
+        if self._message_id.endswith(STAND_IN_DOMAIN) and self.trust != "released":
+            return self._hold(route, "reused_message_id")
+        values["message_id"] = _stand_in_id()
+        self.has_stand_in = True
+        return False
+
     # --- Served routes ---
 
     def _serve(self, env, route: tuple) -> bool:
@@ -386,7 +401,7 @@ def _were_sent_to(messages, address: str) -> bool:
 
 def _stand_in_id() -> str:
     """Return a Message-ID that no other mail has."""
-    return f"<{uuid4().hex}@mail-bridge.invalid>"
+    return f"<{uuid4().hex}{STAND_IN_DOMAIN}"
 
 
 def _fingerprint(values: dict) -> str:
@@ -416,4 +431,6 @@ def _as_bytes(content: str | bytes | EmailMessage | None) -> bytes:
     """Return a content as core has parsed it; an attached mail is a message there."""
     if isinstance(content, EmailMessage):
         return content.as_bytes()
-    return content.encode() if isinstance(content, str) else content or b""
+    if isinstance(content, str):
+        return content.encode(errors="replace")
+    return content or b""

@@ -341,6 +341,14 @@ class TestForgery(BridgeCase):
         self.assertNotEqual(message._record(), self.record)
         self.assertAnswersStay()
 
+    def test_stand_in_that_comes_back_ends_the_circle(self):
+        """As a notification does whose follower is an alias of ours."""
+        message = self.stranger_reuses(self.parent.message_id, "desk-a")
+        back = self.stranger_reuses(message.posted_ids.message_id, "desk-b")
+        self.assertEqual(
+            (back.state, back.reason), ("quarantined", "reused_message_id")
+        )
+
     def test_copy_that_a_mailing_list_changed_makes_its_record(self):
         mime = self.make_mail("Hello", To=f"desk-a@{DOMAIN}, list@lists.example")
         first = self.deliver(mime, [f"desk-a@{DOMAIN}"])
