@@ -22,6 +22,7 @@ from odoo.addons.mail_bridge.providers.base import (
 )
 from odoo.addons.mail_bridge.providers.forms import decode
 from odoo.addons.mail_bridge.providers.headers import one_line
+from odoo.addons.mail_bridge.providers.mime import instant, is_timeless
 
 from . import const
 
@@ -54,10 +55,17 @@ class RawAdapter(ProviderAdapter):
             )
 
     def dedupe_key(self, request: WebhookRequest) -> str:
-        """Return the webhook's id if the post is signed, else the content's hash."""
+        """Return the webhook's id if the post is signed, else the content's hash.
+
+        A device may say the same every day without a date; only what comes at the same
+        instant is a repetition then.
+        """
         webhook_id = request.header(const.WEBHOOK_ID)
         if not webhook_id or not request.header(const.WEBHOOK_SIGNATURE):
-            return "sha256:" + self.content_hash(request)
+            known = "sha256:" + self.content_hash(request)
+            if is_timeless(bytes(request.body[: const.MAX_HEADERS])):
+                known += "@" + instant(request.received_at).decode()
+            return known
         if re.fullmatch(r"[\w.-]{8,100}", webhook_id, re.ASCII):
             return webhook_id
         return "id-sha256:" + digest(webhook_id.encode("utf-8", "surrogatepass"))

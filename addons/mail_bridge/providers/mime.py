@@ -23,7 +23,7 @@ import mimetypes
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from email.message import MIMEPart
 from email.utils import format_datetime
 from io import BytesIO
@@ -62,10 +62,12 @@ _CHARSETS = re.compile(
     r"us-ascii|ascii|utf-?8|utf-16(le|be)?|iso-8859-\d{1,2}|windows-125\d|koi8-[ru]"
     r"|shift_jis|euc-(jp|kr)|gb(k|2312|18030)|big5|iso-2022-jp"
 )
-#: The value may stand on the next line; Outlook writes it so.
-_MESSAGE_ID = re.compile(
-    rb"^message-id[ \t]*:[ \t]*(?:\r?\n[ \t]+)*[^ \t\r\n]", re.IGNORECASE | re.MULTILINE
-)
+#: A field with a value, which may stand on the next line; Outlook writes it so.
+_FIELD = rb"^%s[ \t]*:[ \t]*(?:\r?\n[ \t]+)*[^ \t\r\n]"
+_MESSAGE_ID = re.compile(_FIELD % b"message-id", re.IGNORECASE | re.MULTILINE)
+_DATE = re.compile(_FIELD % b"date", re.IGNORECASE | re.MULTILINE)
+#: Posts of one mail, one for each of its recipients, come within this many seconds.
+_SAME_INSTANT = 600
 #: A text larger than this is not decoded only to see whether its charset is true.
 _MAX_CHARSET_CHECK = 8 * 1024 * 1024
 #: Raw bytes per line (76 characters) times lines per block of base64.
@@ -120,10 +122,10 @@ class _Multipart:
 def build_mime(parts: MailParts, date: datetime | None = None) -> bytes:
     """Return a mail as RFC 5322 bytes; the same parts always give the same bytes.
 
-    A mail without Message-ID gets one that is computed from who wrote what to whom,
-    one without Date gets ``date`` (an aware time).
+    A mail without Message-ID gets one that is computed from who wrote what to whom and
+    when; one without Date gets ``date`` (when it came, an aware time).
     """
-    seed = _identity(parts)
+    seed = _identity(parts, date)
     out = BytesIO()
     for name, value in parts.headers:
         out.write(_outer_header(name, value))
@@ -154,16 +156,19 @@ def split_mime(mime: bytes) -> MailParts:
     )
 
 
-def with_message_id(mime: bytes) -> bytes:
+def with_message_id(mime: bytes, received_at: datetime | None = None) -> bytes:
     """Return a raw mail with a Message-ID, put in front where the mail has none.
 
     Without one Odoo invents another at every try, and would not know it again.
+
+    :param received_at: when the mail came, the same at every try (UTC).
     """
-    end = re.search(rb"\r?\n\r?\n", mime)
-    block = mime[: end.start()] if end else mime
+    block = _header_block(mime)
     if _MESSAGE_ID.search(block):
         return mime
     sha = hashlib.sha256()
+    if received_at is not None and not _DATE.search(block):
+        sha.update(instant(received_at))
     for name in _IDENTITY:
         pattern = rb"^%s[ \t]*:.*(?:\r?\n[ \t].*)*" % name.encode()
         for found in re.finditer(pattern, block, re.IGNORECASE | re.MULTILINE):
@@ -173,7 +178,28 @@ def with_message_id(mime: bytes) -> bytes:
     return header_line("Message-ID", identity) + mime
 
 
-def _identity(parts: MailParts) -> str:
+def is_timeless(mime: bytes) -> bool:
+    """Whether a raw mail does not tell itself from the same words on another day."""
+    block = _header_block(mime)
+    return not _MESSAGE_ID.search(block) and not _DATE.search(block)
+
+
+def instant(moment: datetime) -> bytes:
+    """Return the ten minutes that a moment is in (UTC where it is naive).
+
+    An alarm that says the same every day is another mail every day; the posts of one
+    mail come at once.
+    """
+    moment = moment.replace(tzinfo=moment.tzinfo or timezone.utc)
+    return b"%d" % (moment.timestamp() // _SAME_INSTANT)
+
+
+def _header_block(mime: bytes) -> bytes:
+    end = re.search(rb"\r?\n\r?\n", mime)
+    return mime[: end.start()] if end else mime
+
+
+def _identity(parts: MailParts, received_at: datetime | None) -> str:
     sha = hashlib.sha256()
 
     def add(*pieces: str | bytes) -> None:
@@ -187,6 +213,9 @@ def _identity(parts: MailParts) -> str:
     add("text", parts.text or "", "html", parts.html or "")
     for item in parts.attachments:
         add(item.filename, item.content_type, item.content_id, item.content)
+    known = parts.header("message-id") + parts.header("date")
+    if received_at is not None and not known.strip():
+        add("received", instant(received_at))
     return sha.hexdigest()
 
 

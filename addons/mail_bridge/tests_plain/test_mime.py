@@ -9,7 +9,7 @@ import re
 import time
 import tracemalloc
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ from odoo.addons.mail_bridge.providers.mime import (
     Attachment,
     MailParts,
     build_mime,
+    is_timeless,
     split_mime,
     with_message_id,
 )
@@ -247,10 +248,18 @@ class TestHeaders:
         assert b"\r\nDate: Fri, 20 Nov 2026 12:00:00 +0000\r\n" in mime
         assert build_mime(MAIL, moment) == build_mime(MAIL)
 
-    def test_the_date_of_arrival_does_not_change_the_message_id(self):
-        days = [datetime(2026, 11, day, tzinfo=timezone.utc) for day in (1, 2)]
-        one, other = (split_mime(build_mime(MailParts(), day)) for day in days)
-        assert one.header("message-id") == other.header("message-id")
+    def test_the_same_words_another_day_are_another_mail(self):
+        first = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
+        after = {n: first + timedelta(minutes=n) for n in (0, 9, 24 * 60)}
+
+        def ids(*headers):
+            built = (build_mime(MailParts(headers), day) for day in after.values())
+            return [split_mime(mime).header("message-id") for mime in built]
+
+        at_once, soon, next_day = ids(("Subject", "Door 3 was opened"))
+        assert at_once == soon != next_day
+        assert len(set(ids(("Date", "Fri, 20 Nov 2026 12:00:00 +0000")))) == 1
+        assert len(set(ids(("Message-ID", "<constant@device.example>")))) == 1
 
 
 class TestBodies:
@@ -462,3 +471,16 @@ class TestRawMessageId:
         assert one.split(b"\r\n")[0] == other.split(b"\r\n")[0]
         third = with_message_id(b"From: a@c\r\n\r\nx")
         assert one.split(b"\r\n")[0] != third.split(b"\r\n")[0]
+
+    def test_the_same_words_another_day_are_another_mail(self):
+        days = [datetime(2026, 11, day, tzinfo=timezone.utc) for day in (20, 21)]
+        naive = days[0].replace(tzinfo=None)
+        for mime, count in (
+            (b"From: a@b\r\n\r\nDoor 3", 2),
+            (b"From: a@b\r\nDate:\r\n\r\nDoor 3", 2),
+            (b"Date:\r\n Fri, 20 Nov 2026 12:00:00 +0000\r\n\r\nDoor 3", 1),
+            (b"Message-ID: <a@b>\r\n\r\nDoor 3", 1),
+        ):
+            assert len({with_message_id(mime, day) for day in days}) == count
+            assert with_message_id(mime, naive) == with_message_id(mime, days[0])
+            assert is_timeless(mime) == (count == 2)

@@ -146,6 +146,15 @@ class TestForward:
         assert parts.text == "Is anybody there?"
         assert mail.mime == parse(items_of("minimal")).mime
 
+    def test_the_same_minimal_post_the_next_day_is_another_mail(self):
+        request = request_of(items_of("minimal"))
+        ids = []
+        for seconds in (0, 60, 86_400):
+            later = replace(request, received_at=now_and_then(seconds))
+            [mail] = adapter.parse(later, {}, ACCOUNT)
+            ids.append(split_mime(mail.mime).header("message-id"))
+        assert ids[0] == ids[1] != ids[2]
+
     def test_headers_without_message_headers(self):
         """The fields in capitals are the mail's headers then."""
         items = changed(items_of("forward_multipart"), "message-headers")

@@ -165,6 +165,20 @@ class TestRepetition:
         }
         assert len(keys) == 4
 
+    def test_a_device_without_a_clock_may_say_the_same_tomorrow(self):
+        alarm = b"From: door@b.example\r\nSubject: Alarm\r\n\r\nDoor 3 was opened"
+        for body, count in (
+            (alarm, 2),
+            (b"Date: Fri, 20 Nov 2026 12:00:00 +0000\r\n" + alarm, 1),
+            (b"Message-ID: <1@b.example>\r\n" + alarm, 1),
+        ):
+            posts = [
+                replace(request_of(body), received_at=now_and_then(seconds))
+                for seconds in (0, 60, 86_400)
+            ]
+            assert len({adapter.dedupe_key(post) for post in posts}) == count
+            assert len({adapter.content_hash(post) for post in posts}) == 1
+
     def test_the_envelope_is_content(self):
         """The signature does not cover it, so only this shows a change."""
         one = request_of(MAIL, *signature(), ("X-Envelope-To", "a@b.example"))
