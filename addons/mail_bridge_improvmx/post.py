@@ -26,6 +26,7 @@ from odoo.addons.mail_bridge.providers.mime import (
     ORIGINAL_PREFIX,
     Attachment,
     MailParts,
+    rename_notes,
 )
 from odoo.addons.mail_bridge.providers.payload import Json
 
@@ -88,6 +89,7 @@ class ImprovmxPost:
             inlines = attachments = []
         files = [self._attachment(item, True) for item in inlines]
         files += [self._attachment(item, False) for item in attachments]
+        self.notes.extend(rename_notes(files))
         return MailParts(
             headers=self._all_headers(),
             text=self.text("text") or None,

@@ -23,6 +23,7 @@ from odoo.addons.mail_bridge.providers.mime import (
     Attachment,
     MailParts,
     build_mime,
+    rename_notes,
 )
 from odoo.addons.mail_bridge.providers.payload import read_json, read_pairs
 
@@ -163,7 +164,7 @@ class MailgunPost:
             )
             for part in files
         ]
-        return tuple(attachments), tuple(notes)
+        return tuple(attachments), (*notes, *rename_notes(attachments))
 
     def _content_ids(self) -> dict[str, str]:
         """Return the Content-ID by field; Mailgun's map may repeat one, or be empty."""

@@ -31,7 +31,8 @@ _WORD = 45
 #: two encoded words there, so a name is one word as long as the line can hold it.
 _NAME_WORD = 600
 _MAX_NAME = 200
-_MAX_FILENAME = 150
+#: What a file system takes.
+_MAX_FILENAME = 255
 
 #: Headers whose value is addresses with names, or a phrase before ``<…>``.
 _ADDRESSES = re.compile(
@@ -126,12 +127,12 @@ def parameter(name: str, value: str) -> str:
 
 
 def safe_filename(name: str) -> str:
-    """Return a bare file name of at most 150 bytes, ``""`` where nothing is left.
+    """Return a bare file name of at most 255 bytes, ``""`` where nothing is left.
 
     Paths, leading and trailing dots, control and bidirectional characters go; names
     that Windows reserves get an underscore; the extension survives the cut.
     """
-    name = unicodedata.normalize("NFC", clean_text(name))
+    name = clean_text(name)
     name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Zl", "Zp"))
     name = _EDGES.sub("", re.split(r"[/\\]", _BIDI.sub("", name))[-1])
     if _RESERVED_NAME.fullmatch(name):

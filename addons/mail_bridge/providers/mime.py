@@ -48,6 +48,9 @@ _REBUILT = re.compile(
 )
 #: A note for a mail that was too large; takes their number.
 DROPPED = "{count} attachments were too large to keep."
+#: A note for a file that has another name now.
+RENAMED = "An attachment was renamed to “{name}”."
+_MAX_RENAMED = 20
 #: RFC 2606 reserves ``invalid``: nobody can receive mail there.
 STAND_IN_DOMAIN = "mail-bridge.invalid"
 _BINARY = "application/octet-stream"
@@ -136,6 +139,16 @@ def build_mime(parts: MailParts, date: datetime | None = None) -> bytes:
     out.write(b"MIME-Version: 1.0\r\n")
     _write(out, _tree(parts), seed[:32])
     return out.getvalue()
+
+
+def rename_notes(attachments: Sequence[Attachment]) -> tuple[str, ...]:
+    """Return sentences about files whose names can't stand as they came."""
+    notes = []
+    for number, item in enumerate(attachments, start=1):
+        name = _carried_name(item, number)
+        if item.filename.strip() not in ("", name):
+            notes.append(RENAMED.format(name=name))
+    return tuple(notes[:_MAX_RENAMED])
 
 
 def split_mime(mime: bytes) -> MailParts:
@@ -277,16 +290,11 @@ def _is_7bit(content: bytes) -> bool:
 
 def _attachment_leaf(item: Attachment, number: int, shown: bool) -> _Leaf:
     carried, faithful = _carried_type(item)
-    filename = safe_filename(item.filename)
-    if not filename:
-        bare_type = item.content_type.partition(";")[0].strip().lower()
-        filename = f"attachment-{number}{_TYPES.guess_extension(bare_type) or ''}"
     disposition = "inline" if shown else "attachment"
+    disposition += parameter("filename", _carried_name(item, number))
     lines = [
         header_line("Content-Type", carried),
-        header_line(
-            "Content-Disposition", disposition + parameter("filename", filename)
-        ),
+        header_line("Content-Disposition", disposition),
     ]
     if item.content_id:
         bare_id = re.sub(r"[<>\s]", "", item.content_id)
@@ -294,6 +302,12 @@ def _attachment_leaf(item: Attachment, number: int, shown: bool) -> _Leaf:
     if not faithful:
         lines.append(header_line(TYPE_HEADER, item.content_type))
     return _Leaf(b"".join(lines), item.content)
+
+
+def _carried_name(item: Attachment, number: int) -> str:
+    bare_type = item.content_type.partition(";")[0].strip().lower()
+    stand_in = f"attachment-{number}{_TYPES.guess_extension(bare_type) or ''}"
+    return safe_filename(item.filename) or stand_in
 
 
 def _report_leaf(item: Attachment) -> _Leaf:

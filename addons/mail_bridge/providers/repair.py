@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from . import headerfix
 from .headers import header_line, parameter, safe_filename
-from .mime import STAND_IN_DOMAIN, TYPE_HEADER, with_message_id
+from .mime import RENAMED, STAND_IN_DOMAIN, TYPE_HEADER, with_message_id
 from .mimeparts import decoded, file_name, is_inline, text_of
 from .mimescan import (
     MAX_DEPTH,
@@ -357,7 +357,7 @@ class _Writer:
         if not is_harmless_name(name) or "=?" in name:
             # What looks like an encoded word would be decoded once more.
             name = safe_filename(name).replace("=?", "=_") or "attachment"
-            self._note(f"An attachment was renamed to “{name}”.")
+            self._note(RENAMED.format(name=name))
         disposition = "inline" if kind == b"inline" else "attachment"
         return header_line(
             "Content-Disposition", disposition + parameter("filename", name)

@@ -22,6 +22,7 @@ from odoo.addons.mail_bridge.providers.mime import (
     MailParts,
     build_mime,
     is_timeless,
+    rename_notes,
     split_mime,
     with_message_id,
 )
@@ -434,6 +435,22 @@ class TestSize:
         start = time.process_time()
         build_mime(MailParts((), "x", "<p>" * 100_000, items))
         assert time.process_time() - start < 2
+
+
+class TestFileNames:
+    def test_names_that_may_stand_are_not_touched(self):
+        for name in ("見積書" * 25 + ".pdf", "e\u0301.pdf", "a (1).pdf", "x" * 255):
+            items = (Attachment(b"x", "application/pdf", name),)
+            assert rename_notes(items) == ()
+            [file] = split_mime(build_mime(MailParts((), "t", None, items))).attachments
+            assert file.filename == name
+
+    def test_each_other_name_is_noted(self):
+        names = (".bashrc", "a/b.pdf", "fine.pdf", "", "COM1.txt", "..", "x" * 300)
+        items = [Attachment(b"x", "application/pdf", name) for name in names]
+        notes = rename_notes(items)
+        stand = ["bashrc", "b.pdf", "_COM1.txt", "attachment-6.pdf", "x" * 255]
+        assert list(notes) == [f"An attachment was renamed to “{n}”." for n in stand]
 
 
 class TestRawMessageId:

@@ -332,7 +332,7 @@ class TestWhatIsKept:
             (".htaccess", "htaccess"),
             ("a\u202egpj.exe", "agpj.exe"),
             ("..", "attachment"),
-            ("x" * 300 + ".pdf", "x" * 146 + ".pdf"),
+            ("x" * 300 + ".pdf", "x" * 251 + ".pdf"),
             ("fine name (1).pdf", "fine name (1).pdf"),
         ],
     )

@@ -47,6 +47,14 @@ def attachment(**item):
     return split_mime(mail.mime).attachments[0], mail.notes
 
 
+def test_a_name_that_cannot_stand_is_noted():
+    found, notes = attachment(
+        name=".profile", type="a/b", content="", encoding="base64"
+    )
+    assert found.filename == "profile"
+    assert notes == ("An attachment was renamed to “profile”.",)
+
+
 class TestDocumented:
     mail = parse(sample("documented"))
     parts = split_mime(mail.mime)

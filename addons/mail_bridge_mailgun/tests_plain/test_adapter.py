@@ -222,7 +222,9 @@ class TestFiles:
     def test_a_windows_path_is_cut_off(self):
         items = items_of("forward_plain")
         items.append(Item("attachment-1", b"x", "\\\\share\\mail\\fwd.msg", "a/b"))
-        assert split_mime(parse(items).mime).attachments[0].filename == "fwd.msg"
+        mail = parse(items)
+        assert split_mime(mail.mime).attachments[0].filename == "fwd.msg"
+        assert mail.notes == ("An attachment was renamed to “fwd.msg”.",)
 
     def test_files_of_other_names_are_kept(self):
         items = [
