@@ -158,7 +158,7 @@ class MailBridgeMessage(models.Model):
 
         :param mail: ``InboundMail``.
         """
-        safe = make_safe(with_message_id(mail.mime))
+        safe = make_safe(with_message_id(mail.mime, intake.received_at))
         message = self._dead_before(intake, number)
         if message and message.reason != "failed":
             return message  # a person was faster
@@ -186,7 +186,7 @@ class MailBridgeMessage(models.Model):
     def _receive_dead(self, intake, number, mail):
         """Keep a mail that Odoo could not process where people see it."""
         if not self._dead_before(intake, number):
-            safe = make_safe(with_message_id(mail.mime))
+            safe = make_safe(with_message_id(mail.mime, intake.received_at))
             note = "\n".join((*mail.notes, *safe.notes, intake.error))
             self._keep(
                 intake, number, mail, safe, state="held", reason="failed", note=note
@@ -356,7 +356,7 @@ class MailBridgeMessage(models.Model):
             [mail] = with_dkim_verdicts([mail])
         if screen and (verdict := self._screen(mail)) is not None:
             return self._note_outcome(verdict)
-        safe = make_safe(with_message_id(mail.mime))
+        safe = make_safe(with_message_id(mail.mime, self.received_at))
         self.posted_ids.sudo().unlink()
         return self._route(mail, safe.mime, forced=forced, released=released)
 

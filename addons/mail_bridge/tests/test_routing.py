@@ -66,6 +66,21 @@ class TestRouting(BridgeCase):
             self.assertEqual(len({m.res_id for m in messages}), 2)
             self.assertEqual([m.state for m in again], ["repeated", "repeated"])
 
+    def test_the_same_words_without_id_and_date_are_another_mail_the_next_day(self):
+        """An alarm says the same every day."""
+        mime = self.make_mail("Door 3 was opened", Message_ID=None, Date=None)
+        states = []
+        for moment in (
+            "2026-11-20 10:00:00",
+            "2026-11-20 10:00:09",
+            "2026-11-21 10:00:00",
+        ):
+            intake = self.make_intake(received_at=moment)
+            mail = InboundMail(mime=mime, envelope_recipients=(f"desk-a@{DOMAIN}",))
+            message = self.env["mail.bridge.message"]._receive(intake, 0, mail)
+            states.append(message.state)
+        self.assertEqual(states, ["routed", "repeated", "routed"])
+
     def test_one_post_for_two_aliases_makes_one_record_each(self):
         mime = self.make_mail(To=f"desk-a@{DOMAIN}, desk-b@{DOMAIN}")
         message = self.deliver(mime, [f"desk-a@{DOMAIN}", f"desk-b@{DOMAIN}"])
