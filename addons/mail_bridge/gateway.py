@@ -23,13 +23,12 @@ from .providers.authentication import (
     strip_reply_token,
 )
 from .providers.base import InboundMail, digest
+from .providers.mime import STAND_IN_DOMAIN
 
 CONTEXT_KEY = "mail_bridge_run"
 OWN_MODEL = "mail.bridge.message"
 #: Message-IDs of a mail that are looked up; core takes the last 32 of References.
 MAX_REFERENCES = 64
-#: How a Message-ID ends that the bridge has made up.
-STAND_IN_DOMAIN = "@mail-bridge.invalid>"
 
 
 def current_run(env) -> GatewayRun | None:
@@ -141,8 +140,12 @@ class GatewayRun:
             return self._into_the_inbox(env, values, reason)
         if self.trust == "released" and not self.forced:
             self.message._check_release(fresh)
-        if self._goes_in_circles(env, values, fresh[0]):
-            return []
+        if any(self._is_another(bearer) for bearer in self._bearers(env)):
+            if self._goes_in_circles():
+                self._hold(fresh[0], "reused_message_id")
+                return []
+            values["message_id"] = _stand_in_id()
+            self.has_stand_in = True
         self._strip_identity(env, values)
         return [self._without_identity(env, route) for route in fresh]
 
@@ -278,19 +281,14 @@ class GatewayRun:
         """Tell whether a message is one of ours, or another mail that came in."""
         return bearer.bridge_message_id.fingerprint != self.fingerprint
 
-    def _goes_in_circles(self, env, values: dict, route: tuple) -> bool:
-        """Give a mail a stand-in where another one has its Message-ID.
+    def _goes_in_circles(self) -> bool:
+        """Tell whether a mail with a known Message-ID would come back for ever.
 
         Odoo's notifications bear the Message-ID of what they tell of. One that bears a
-        stand-in has come back to us and would come back for ever: it is held.
+        stand-in has come back to us.
         """
-        if not any(self._is_another(bearer) for bearer in self._bearers(env)):
-            return False
-        if self._message_id.endswith(STAND_IN_DOMAIN) and self.trust != "released":
-            return self._hold(route, "reused_message_id")
-        values["message_id"] = _stand_in_id()
-        self.has_stand_in = True
-        return False
+        is_stand_in = self._message_id.endswith(f"@{STAND_IN_DOMAIN}>")
+        return is_stand_in and self.trust != "released"
 
     # --- Served routes ---
 
@@ -301,9 +299,8 @@ class GatewayRun:
             place = f"{model},{res_id}"
         else:
             place = f"alias,{alias.id}" if alias else f"{model},new,{self.message.id}"
-        outcome, owner = self._take(env, place)
-        if outcome == "served" and not res_id and self._is_gone(env, owner):
-            outcome = self._take_over(env, place)
+        take = self._take if res_id else self._take_anew
+        outcome, owner = take(env, place)
         if self.trust == "released":
             is_twice = outcome == "served" and self._has_posted(env, owner, route)
             return bool(self.forced) or not is_twice
@@ -337,14 +334,16 @@ class GatewayRun:
         """Return the entry of the Inbox that holds this very mail already, if any."""
         places = ("inbox", str(self.account.id), *sorted(self.recipients))
         place = ",".join(places).lower()
-        outcome, owner = self._take(env, place)
-        if outcome == "served" and self._is_gone(env, owner):
-            outcome = self._take_over(env, place)
+        outcome, owner = self._take_anew(env, place)
         return owner if outcome == "served" else 0
 
-    def _take_over(self, env, place: str) -> str:
+    def _take_anew(self, env, place: str) -> tuple[str, int]:
+        """Take a place, also one whose record was deleted since."""
+        outcome, owner = self._take(env, place)
+        if outcome != "served" or not self._is_gone(env, owner):
+            return outcome, owner
         env["mail.bridge.served"]._take_over(self._message_id, place, self.message.id)
-        return "fresh"
+        return "fresh", self.message.id
 
     def _take(self, env, place: str) -> tuple[str, int]:
         return env["mail.bridge.served"]._take(
@@ -401,7 +400,7 @@ def _were_sent_to(messages, address: str) -> bool:
 
 def _stand_in_id() -> str:
     """Return a Message-ID that no other mail has."""
-    return f"<{uuid4().hex}{STAND_IN_DOMAIN}"
+    return f"<{uuid4().hex}@{STAND_IN_DOMAIN}>"
 
 
 def _fingerprint(values: dict) -> str:

@@ -9,7 +9,6 @@ from odoo.tools import config
 
 from odoo.addons.mail_bridge_guard.redaction import mask_path
 
-from .mail_bridge_intake import LANE_CODE
 from .mail_bridge_secret import ADMIN, secret_outside, secret_variable
 from .mail_bridge_token import URL_TOKEN
 from .res_config_settings import guard_is_loaded
@@ -107,7 +106,7 @@ class MailBridgeAccount(models.Model):
     def _server_steps(self):
         """Return what this server needs, whatever the account."""
         keys = self.key_problem
-        active = all(map(self.env["mail.bridge.intake"]._has_drain, LANE_CODE))
+        active = self.env["mail.bridge.intake"]._has_all_drains()
         hint = self.env._(
             "%(why)s. Give it the key ring in MAIL_BRIDGE_KEYS.", why=keys
         )
@@ -218,7 +217,7 @@ class MailBridgeAccount(models.Model):
                     ),
                 }
             )
-        if not all(map(self.env["mail.bridge.intake"]._has_drain, LANE_CODE)):
+        if not self.env["mail.bridge.intake"]._has_all_drains():
             warnings.append(
                 {
                     "title": self.env._("Mail is not processed."),

@@ -252,6 +252,11 @@ class MailBridgeIntake(models.Model):
         return any(crons.mapped("active"))
 
     @api.model
+    def _has_all_drains(self):
+        """Tell whether somebody works on each lane."""
+        return all(map(self._has_drain, LANE_CODE))
+
+    @api.model
     def _work(self, row_id, attempt):
         intake = self._hold(row_id, attempt)
         request, facts = intake._request(), intake._account_facts()
