@@ -46,6 +46,7 @@ from ..exceptions import (
     TemporaryError,
 )
 from .base import FetchRequest
+from .connect import connect, resolve
 
 LOOPBACK_VARIABLE = "MAIL_BRIDGE_ALLOW_LOOPBACK_FETCH"
 #: Seconds to connect, and to wait for the next bytes.
@@ -54,7 +55,6 @@ TIMEOUT = (10.0, 30.0)
 TOTAL_TIMEOUT = 45.0
 MAX_RETRY_AFTER = 24 * 3600.0
 MAX_URL = 4000
-MAX_ADDRESSES = 3
 _CHUNK = 64 * 1024
 _PLAIN_URL = re.compile(r"[!-~]+")
 #: A credential may be mended, and a stored mail may appear a moment later.
@@ -117,7 +117,6 @@ class _Target:
     host: str
     port: int
     path: str
-    address: str
 
     @property
     def authority(self) -> str:
@@ -125,12 +124,6 @@ class _Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
         return host if self.port == default else f"{host}:{self.port}"
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, as the system resolves it."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(item[4][0]) for item in found))
 
 
 def fetch(
@@ -225,10 +218,9 @@ def _checked_url(request: FetchRequest | CallRequest) -> SplitResult:
     return url
 
 
-def _targets(url: SplitResult, resolver: Resolver) -> Iterator[_Target]:
-    """Yield the addresses to try; the name is resolved once, all must be allowed."""
-    host, plain = url.hostname or "", url.scheme == "http"
-    port = url.port or (80 if plain else 443)
+def _addresses(url: SplitResult, port: int, resolver: Resolver) -> list[str]:
+    """Return the addresses to try; the name is resolved once, all must be allowed."""
+    host = url.hostname or ""
     try:
         addresses = [ipaddress.ip_address(item) for item in resolver(host, port)]
     except (OSError, UnicodeError, ValueError):
@@ -236,11 +228,9 @@ def _targets(url: SplitResult, resolver: Resolver) -> Iterator[_Target]:
     loopback = bool(addresses) and all(item.is_loopback for item in addresses)
     if loopback and _loopback_allowed():
         pass
-    elif plain or port != 443 or not all(map(_is_public, addresses)):
+    elif url.scheme == "http" or port != 443 or not all(map(_is_public, addresses)):
         raise PermanentError(f"{host}: the address is not a public one")
-    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    for address in addresses[:MAX_ADDRESSES]:
-        yield _Target(url.scheme, host, port, path, str(address))
+    return [str(item) for item in addresses]
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -258,22 +248,17 @@ def _connect(
 ) -> tuple[_Target, socket.socket]:
     """Return a connection to one of the addresses of a URL, with TLS where it says so.
 
-    :param wait: seconds for one address.
+    :param wait: seconds to connect, and again for TLS.
     :raises NotSentError: no address answers, or not with a certificate of the host.
     """
-    failure = NotSentError(f"{url.hostname}: there is no such name")
-    for target in _targets(url, resolver):
-        left = min(wait, end - time.monotonic())
-        if left <= 0:
-            break
-        try:
-            sock = socket.create_connection((target.address, target.port), left)
-        except OSError as error:
-            problem = type(error).__name__
-            failure = NotSentError(f"{target.host}: no connection ({problem})")
-            continue
-        return target, _secured(target, sock)
-    raise failure
+    host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    target = _Target(url.scheme, host, port, path)
+    addresses = _addresses(url, port, resolver)
+    left = min(wait, end - time.monotonic())
+    sock = connect(host, port, timeout=left, addresses=addresses).socket
+    sock.settimeout(max(0.001, min(wait, end - time.monotonic())))
+    return target, _secured(target, sock)
 
 
 def _secured(target: _Target, sock: socket.socket) -> socket.socket:
