@@ -27,13 +27,17 @@ from odoo.addons.mail_bridge.providers.base import (
     WebhookRequest,
     digest,
 )
-from odoo.addons.mail_bridge.providers.delivery import DeliveryEvent
+from odoo.addons.mail_bridge.providers.delivery import (
+    DeliveryEvent,
+    OutgoingMail,
+    SendReceipt,
+)
 from odoo.addons.mail_bridge.providers.forms import UploadFile, encode_form, reduce_form
 from odoo.addons.mail_bridge.providers.mime import MailParts, split_mime
 from odoo.addons.mail_bridge.providers.original import ORIGINAL, original_at
 from odoo.addons.mail_bridge.providers.payload import content_digest, read_object
 
-from . import const
+from . import const, history, sending
 from .events import read_webhook
 from .post import MailgunPost
 
@@ -53,6 +57,7 @@ class MailgunAdapter(ProviderAdapter):
     signing_secrets = (const.SIGNING_KEY,)
     retry_horizon = const.RETRY_HORIZON
     names_account = True
+    supports = frozenset(("inbound", "events", "send"))
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """Check the HMAC-SHA256 over timestamp and token (the body is not covered)."""
@@ -130,9 +135,17 @@ class MailgunAdapter(ProviderAdapter):
     def reduce(self, request: WebhookRequest) -> bytes:
         """Keep the form without its files and with long fields shortened."""
         if _is_json(request):
-            return bytes(request.body[:])  # verified, so it is small
+            return bytes(request.body[: const.MAX_EVENT])  # all that is verified
         content_type = request.header("Content-Type")
         return reduce_form(content_type, request.form, const.REDUCED_KEEP)
+
+    def send(self, mail: OutgoingMail, account: AccountFacts) -> SendReceipt:
+        """Hand a mail over as it is; it is taken for all recipients or for none."""
+        return sending.send(mail, account)
+
+    def find(self, mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
+        """Ask for the events of a Message-ID, of the last 15 minutes."""
+        return history.find(mail, account)
 
     def compose_post(
         self,

@@ -145,7 +145,7 @@ def api_stub(behaviour: Behaviour, monkeypatch) -> Iterator[ApiStub]:
     """Run a stub, with loopback addresses admitted meanwhile."""
     monkeypatch.setenv(LOOPBACK_VARIABLE, "1")
     stub = ApiStub(behaviour)
-    thread = threading.Thread(target=stub.server.serve_forever, args=(0.05,))
+    thread = threading.Thread(target=stub.server.serve_forever, args=(0.005,))
     thread.start()
     try:
         yield stub
