@@ -15,6 +15,7 @@ from odoo.addons.mail_bridge.exceptions import (
     PermanentError,
     TemporaryError,
 )
+from odoo.addons.mail_bridge.providers import envelope
 from odoo.addons.mail_bridge.providers.base import AccountFacts
 from odoo.addons.mail_bridge.providers.headers import storable
 from odoo.addons.mail_bridge.providers.http import CallAnswer, CallRequest, call
@@ -162,6 +163,14 @@ def wait_of(answer: CallAnswer) -> float | None:
     text = answer.body[: 4 * _MAX_TEXT].decode("utf-8", "replace")
     found = re.search(const_api.TRY_AGAIN, text, re.ASCII)
     return float(found[1]) if found else None
+
+
+def is_address(address: str) -> bool:
+    """Whether a text is one bare address and nothing else."""
+    try:
+        return envelope.recipients([address]) == (address,) and "@" in address
+    except PayloadError:
+        return False
 
 
 def quoted(text: str) -> str:

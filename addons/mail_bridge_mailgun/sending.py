@@ -18,7 +18,6 @@ from odoo.addons.mail_bridge.exceptions import (
     PayloadError,
     PermanentError,
 )
-from odoo.addons.mail_bridge.providers import envelope
 from odoo.addons.mail_bridge.providers.base import AccountFacts
 from odoo.addons.mail_bridge.providers.delivery import (
     Outcome,
@@ -32,7 +31,7 @@ from odoo.addons.mail_bridge.providers.http import CallAnswer
 from odoo.addons.mail_bridge.providers.payload import read_object
 
 from . import const_api, const_events
-from .api import Api, wait_of
+from .api import Api, is_address, wait_of
 
 _MALFORMED = Reply("rcpt", 501, "5.1.3", "This is no address that mail can be sent to.")
 _TOO_MANY = Reply("rcpt", 452, "4.5.3", "Mailgun takes no more recipients at once.")
@@ -94,7 +93,7 @@ class _Sending:
         """Send it to all whom it can be sent to."""
         good = []
         for address in dict.fromkeys(self._mail.recipients):
-            if not _is_address(address):
+            if not is_address(address):
                 self._note([address], _Verdict(Outcome.REJECTED, _MALFORMED))
             elif len(self._mail.mime) > const_api.MAX_MESSAGE:
                 self._note([address], _Verdict(Outcome.REJECTED, _TOO_LARGE))
@@ -159,13 +158,6 @@ def _not_tried(verdict: _Verdict) -> _Verdict:
     text = f"Not tried after this: {verdict.reply.text}"[:1000]
     reply = Reply("api", text=text)
     return _Verdict(Outcome.DEFERRED, reply, retry_after=verdict.retry_after)
-
-
-def _is_address(address: str) -> bool:
-    try:
-        return envelope.recipients([address]) == (address,) and "@" in address
-    except PayloadError:
-        return False
 
 
 def _form(mail: OutgoingMail, addresses: Sequence[str]) -> tuple[str, bytes]:

@@ -10,8 +10,7 @@ from datetime import datetime, timezone
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 
-from odoo.addons.mail_bridge.exceptions import PayloadError
-from odoo.addons.mail_bridge.providers import envelope
+from odoo.addons.mail_bridge.exceptions import PermanentError
 from odoo.addons.mail_bridge.providers.base import AccountFacts
 from odoo.addons.mail_bridge.providers.headers import storable
 from odoo.addons.mail_bridge.providers.payload import Json
@@ -21,7 +20,7 @@ from odoo.addons.mail_bridge.providers.suppression import (
 )
 
 from . import const_api
-from .api import Api, NotFoundError, quoted
+from .api import Api, NotFoundError, is_address, quoted
 
 #: Where each list is.
 _LISTS: dict[SuppressionReason, str] = {
@@ -76,6 +75,8 @@ def remove_suppression(
     :raises TemporaryError: Mailgun cannot be asked now.
     :raises PermanentError: it cannot be asked at all.
     """
+    if not is_address(address):  # what were left of the path would clear the list
+        raise PermanentError("this is no address")
     api = Api(account)
     try:
         api.ask("DELETE", f"{_path(api, reason)}/{quoted(address)}")
@@ -90,12 +91,11 @@ def _path(api: Api, reason: SuppressionReason) -> str:
 
 def _read(item: Json, reason: SuppressionReason) -> Suppression | None:
     """Return an entry, ``None`` for one without an address."""
-    try:
-        [address] = envelope.recipients([str(item.get("address") or "")])
-    except (PayloadError, ValueError):
+    address, tags = item.get("address"), item.get("tags")
+    if not isinstance(address, str) or not is_address(address):
         return None
-    tags = item.get("tags")
-    tags = [tag for tag in tags if isinstance(tag, str)] if tags else []
+    tags = tags if isinstance(tags, list) else []
+    tags = [tag for tag in tags if isinstance(tag, str)]
     said = " ".join(str(item.get(name) or "") for name in ("code", "error"))
     return Suppression(
         address,

@@ -49,7 +49,7 @@ class Mailgun:
         for method, pattern, handler in self._table():
             found = re.fullmatch(pattern, asked.path)
             if method == asked.method and found:
-                return handler(asked, *map(unquote, found.groups()))
+                return handler(asked, *(unquote(item or "") for item in found.groups()))
         return Said(404, b"404 page not found")
 
     def _table(self) -> list[tuple[str, str, Callable[..., Said]]]:
@@ -88,7 +88,7 @@ class Mailgun:
         self.mails.append({**mail, "mime": message.content})
         return Said(200, {"id": found[1].decode(), "message": "Queued. Thank you."})
 
-    def tell(self, asked: Asked, page: str | None) -> Said:
+    def tell(self, asked: Asked, page: str) -> Said:
         """Return a page of events; the address of the next one stands in each."""
         query = dict(asked.query)
         number, limit = int((page or "/0")[1:]), int(query.get("limit", 300))
