@@ -16,6 +16,7 @@ from odoo.addons.mail_bridge.exceptions import (
     TemporaryError,
 )
 from odoo.addons.mail_bridge.providers import envelope
+from odoo.addons.mail_bridge.providers.authentication import normal_domain
 from odoo.addons.mail_bridge.providers.base import AccountFacts
 from odoo.addons.mail_bridge.providers.headers import storable
 from odoo.addons.mail_bridge.providers.http import CallAnswer, CallRequest, call
@@ -37,16 +38,16 @@ class Api:
 
     def __init__(self, account: AccountFacts) -> None:
         region = str(account.options.get(const_api.REGION) or const_api.DEFAULT_REGION)
-        domain = str(account.options.get(const_api.DOMAIN) or "").strip()
+        domain = str(account.options.get(const_api.DOMAIN) or "")
         key = account.secret(const.API_KEY)
         if not key:
             raise PermanentError("the account has no Mailgun API key")
-        if not re.fullmatch(const_api.DOMAIN_FORM, domain, re.ASCII):
+        self.domain = normal_domain(domain)
+        if not self.domain:
             raise PermanentError("the account names no domain at Mailgun")
         if region not in const_api.API_URLS:
             raise PermanentError("the account names no region of Mailgun")
         self.base = const_api.API_URLS[region]
-        self.domain = domain.lower()
         self._key = key
 
     def request(

@@ -19,7 +19,6 @@ API_URLS = {"us": "https://api.mailgun.net", "eu": "https://api.eu.mailgun.net"}
 DEFAULT_REGION = "us"
 #: HTTP basic: this user, the API key as password.
 USER = "api"
-DOMAIN_FORM = r"([A-Za-z0-9_][A-Za-z0-9_-]{0,62}\.){1,9}[A-Za-z0-9-]{2,63}"
 
 # --- Sending: POST /v3/{domain}/messages.mime ---
 

@@ -98,6 +98,12 @@ class TestWhatIsSent:
             sent_with(mailgun, account=replace(ACCOUNT, options=options))
             assert len(other.asked) == 1 and not mailgun.stub.asked
 
+    @pytest.mark.parametrize("domain", [DOMAIN, f" {DOMAIN.upper()}. "])
+    def test_the_domain_of_the_account(self, mailgun, domain):
+        options = {**ACCOUNT.options, "domain": domain}
+        sent_with(mailgun, account=replace(ACCOUNT, options=options))
+        assert mailgun.stub.asked[0].path == f"/v3/{DOMAIN}/messages.mime"
+
     def test_the_published_regions(self):
         assert const_api.API_URLS == {
             "us": "https://api.mailgun.net",
