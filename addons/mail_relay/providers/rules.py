@@ -133,6 +133,14 @@ def _covers(pattern: str, enhanced: str) -> bool:
     return bool(found[3]) or int(found[4]) <= int(detail) <= int(found[5] or found[4])
 
 
+#: Lists of bad senders, and how servers name them.
+LISTED = (
+    *("spamhaus", "spamcop", "sorbs", "uceprotect*", "barracuda*", "abusix"),
+    *("spamrats", "invaluement", "senderscore", "dnsbl", "rbl"),
+    *("blacklist*", "black list*", "blocklist*", "block list*", "denylist*"),
+    *("blocked using", "banned sending ip", "reputation"),
+)
+
 #: What a verdict may name as the reason, and what it means.
 REASONS = {
     "invalid": "There is no such mailbox.",
@@ -206,8 +214,19 @@ SESSION_RULES = (
         retry_after=MINUTE,
     ),
     Rule(
-        "session-refused",
+        "session-listed",
         "reputation",
+        FACTS,
+        stages=("connect",),
+        phrases=LISTED,
+        blame="account",
+        outcome=Outcome.DEFERRED,
+        charges_attempt=False,
+        retry_after=30 * MINUTE,
+    ),
+    Rule(
+        "session-refused",
+        "transport",
         RFC_7504,
         severity="permanent",
         stages=("connect",),
@@ -725,12 +744,7 @@ BLOCK_RULES = (
         "reputation-lists",
         "reputation",
         FACTS,
-        phrases=(
-            *("spamhaus", "spamcop", "sorbs", "uceprotect*", "barracuda*", "abusix"),
-            *("spamrats", "invaluement", "senderscore", "dnsbl", "rbl"),
-            *("blacklist*", "black list*", "blocklist*", "block list*", "denylist*"),
-            *("blocked using", "banned sending ip", "reputation"),
-        ),
+        phrases=LISTED,
         bounce_class="block",
         blame="account",
         charges_attempt=False,
@@ -777,9 +791,10 @@ BLOCK_RULES = (
         "sender",
         FACTS,
         phrases=(
-            *("sender address rejected", "sender rejected", "sender denied"),
-            *("sender domain", "sender verify failed", "sender not allowed"),
-            *("sender address not", "not owned by user", "bad sender"),
+            *("sender address", "sender rejected", "sender denied", "sender domain"),
+            *("sender verify failed", "sender not allowed", "bad sender"),
+            *("sender does not exist", "domain of sender", "envelope sender"),
+            *("from address", "return path", "not owned by user"),
         ),
         bounce_class="block",
         blame="sender",

@@ -204,6 +204,7 @@ def test_a_limit_of_the_account_is_the_accounts(stage, text):
         ("550 Administrative prohibition", "policy", "sender"),
         ("553 5.1.8 Sender address rejected: Domain not found", "sender", "sender"),
         ("550 5.1.0 Sender denied", "sender", "sender"),
+        ("550 Domain of sender address does not exist", "sender", "sender"),
         ("550 5.7.501 Access denied, spam abuse detected", "sender", "sender"),
     ],
 )  # fmt: skip
@@ -253,7 +254,8 @@ def test_authentication_stops_the_account_not_the_mail(stage, text):
         ("connect", "certificate has expired", "tls"),
         ("tls", "", "tls"),
         ("rcpt", "554 5.7.1 Relay access denied", "configuration"),
-        ("connect", "554 No SMTP service here", "reputation"),
+        ("connect", "554 No SMTP service here", "transport"),
+        ("connect", "554 192.0.2.1 is listed at zen.spamhaus.org", "reputation"),
         ("auth", "454 4.7.0 Temporary authentication failure", "transport"),
     ],
 )
