@@ -93,7 +93,8 @@ FIND_SECONDS = 15 * 60
 
 # --- Suppressions: /v3/{domain}/{bounces,complaints,unsubscribes} ---
 
-SUPPRESSION_LIMIT = 1000
+#: Entries on a page, 1000 at most; each may hold a long reply.
+SUPPRESSION_LIMIT = 500
 #: Entered at one go: "less than 1000".
 SUPPRESSION_BATCH = 500
 MAX_SUPPRESSION_PAGES = 1000

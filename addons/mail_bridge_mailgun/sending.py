@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from odoo.addons.mail_bridge.exceptions import (
     NoAnswerError,
@@ -120,7 +120,7 @@ class _Sending:
                 self._send(addresses[:middle])
                 self._send(addresses[middle:])
                 return
-            verdict = replace(verdict, outcome=Outcome.DEFERRED)
+            verdict = _not_tried(verdict)  # most of them are innocent
         self._note(addresses, verdict)
         if verdict.outcome in (Outcome.DEFERRED, Outcome.IN_DOUBT):
             self._halt = self._halt or _not_tried(verdict)
@@ -154,7 +154,10 @@ class _Sending:
 
 
 def _not_tried(verdict: _Verdict) -> _Verdict:
-    """Return what becomes of the rest after a call that came to nothing."""
+    """Return what becomes of the rest after a call that came to nothing.
+
+    Its codes concern others.
+    """
     text = f"Not tried after this: {verdict.reply.text}"[:1000]
     reply = Reply("api", text=text)
     return _Verdict(Outcome.DEFERRED, reply, retry_after=verdict.retry_after)

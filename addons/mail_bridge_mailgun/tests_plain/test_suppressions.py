@@ -80,7 +80,7 @@ class TestList:
         assert listed(reason) == [expected]
         asked = mailgun.stub.asked[0]
         assert asked.path == f"/v3/{DOMAIN}/{LISTS[reason]}"
-        assert asked.query == (("limit", "1000"),)
+        assert asked.query == (("limit", "500"),)
 
     def test_all_pages(self, mailgun, monkeypatch):
         monkeypatch.setattr(const_api, "SUPPRESSION_LIMIT", 4)
