@@ -21,6 +21,8 @@ from odoo.addons.mail_bridge.providers.delivery import Reply, Stage
 MAX_LINE = 8192
 MAX_LINES = 200
 MAX_TEXT = 1000
+#: Bytes a second of a line that is slow and alive.
+SLOWEST = 10_000
 #: Seconds to read what a server said before it hung up.
 LAST_WORDS = 1.0
 #: Content is written in pieces; under TLS, of one record (RFC 8446 §5.1).
@@ -92,16 +94,18 @@ class Wire:
             raise WireError(_problem(error)) from None
 
     def write_content(self, data: bytes, timeout: float) -> None:
-        """Send a mail with its final dot; the timeout holds for each piece.
+        """Send a mail with its final dot.
 
+        :param timeout: for each piece, and for all beside what a slow line needs.
         :raises ContentError: the connection is gone.
         """
         view, done = memoryview(data), 0
         size = _TLS_PIECE if self.tls else _PIECE
-        self._sock.settimeout(timeout)
+        end = time.monotonic() + timeout + len(view) / SLOWEST
         while done < len(view):
             piece = view[done : done + size]
             try:
+                self._sock.settimeout(_left(end, timeout))
                 done += self._sock.send(piece)
             except OSError as error:
                 # A plain socket that fails has taken nothing of the piece; a record
@@ -164,11 +168,8 @@ class Wire:
         return line.rstrip(b"\r")
 
     def _receive(self, end: float) -> None:
-        left = end - time.monotonic()
         try:
-            if left <= 0:
-                raise TimeoutError
-            self._sock.settimeout(left)
+            self._sock.settimeout(_left(end))
             data = self._sock.recv(_TLS_PIECE)
         except TimeoutError as error:
             raise WireTimeout(_problem(error)) from None
@@ -213,6 +214,13 @@ def _reply(stage: Stage, code: int, texts: list[bytes]) -> Reply:
             text = text[found.end() :]
         words.append(text)
     return Reply(stage, code, enhanced, one_line(" ".join(words)))
+
+
+def _left(end: float, most: float = float("inf")) -> float:
+    left = min(end - time.monotonic(), most)
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _problem(error: Exception) -> str:
