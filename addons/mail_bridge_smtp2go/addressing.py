@@ -77,7 +77,8 @@ def addressed(mime: bytes, recipients: Iterable[str], reference: str) -> Address
     dropped = [*_OURS, const.REFERENCE_HEADER.lower().encode()]
     lines = [header_line(const.REFERENCE_HEADER, reference)]
     if others_to or others_cc or not (to or cc):
-        if not (to or cc) and len(hidden) == 1:
+        to, cc = (to, cc) if to else (cc, [])
+        if not to and len(hidden) == 1:
             to, hidden = [("", hidden[0])], []
         dropped += [b"to", b"cc"]
         lines.append(header_line("To", _list(to) or _NOBODY))

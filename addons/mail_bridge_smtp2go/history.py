@@ -50,23 +50,26 @@ def events_between(
     """Return what happened to sent mail in a span of time, the oldest first.
 
     In which order SMTP2GO lists is not documented, so a span with too many events is
-    made shorter until all of it fits.
+    made shorter until all of it fits, or it is a second.
 
     :param begin: aware times, as ``end``; ``end`` itself is not listed.
     :return: the events, and the moment up to which all are listed that SMTP2GO has.
     :raises TemporaryError: SMTP2GO cannot be asked now.
     :raises PermanentError: it cannot be asked at all.
     """
-    most = const.PAGE * MAX_PAGES
     for _try in range(MAX_SHORTENED):
-        span = {"start_date": _moment(begin), "end_date": _moment(end)}
+        span = {"start_date": _moment(begin), "end_date": _moment(_whole_second(end))}
         first = _search(span, account, "")
-        if first.total <= most or end - begin < timedelta(seconds=2):
-            break
-        end = begin + (end - begin) * (0.8 * most / first.total)
-    events = _all(span, account, first)
-    known = [event for event in events if event.type != "unknown"]
-    return sorted(known, key=lambda event: event.occurred_at), end
+        share = 0.8 * const.PAGE * MAX_PAGES / max(first.total, 1)
+        is_short = end - begin < timedelta(seconds=2)
+        if share >= 0.8 or is_short:
+            events, is_complete = _all(span, account, first)
+            if is_complete or is_short:
+                known = [event for event in events if event.type != "unknown"]
+                return sorted(known, key=lambda event: event.occurred_at), end
+        seconds = max(1, int((end - begin).total_seconds() * min(share, 0.5)))
+        end = begin + timedelta(seconds=seconds)
+    raise TemporaryError("SMTP2GO /activity/search: too many events at one time")
 
 
 def find(mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
@@ -99,7 +102,7 @@ def find(mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
 def _recent(account: AccountFacts, **wanted: str) -> list[DeliveryEvent]:
     start = _moment(utcnow() - const.FIND_WINDOW)
     values = {"start_date": start, **wanted}
-    return _all(values, account, _search(values, account, ""))
+    return _all(values, account, _search(values, account, ""))[0]
 
 
 def _is_of(event: DeliveryEvent, mail: OutgoingMail) -> bool:
@@ -109,15 +112,17 @@ def _is_of(event: DeliveryEvent, mail: OutgoingMail) -> bool:
     return bool(event.message_id) and event.message_id == mail.message_id.strip()
 
 
-def _all(values: Json, account: AccountFacts, first: _Page) -> list[DeliveryEvent]:
-    """Return the events of all pages, of the first ones where there are many."""
+def _all(
+    values: Json, account: AccountFacts, first: _Page
+) -> tuple[list[DeliveryEvent], bool]:
+    """Return the events of the first pages, and whether there are no more."""
     page, events = first, list(first.events)
     for _page in range(1, MAX_PAGES):
         if not page.cursor:
             break
         page = _search(values, account, page.cursor)
         events += page.events
-    return events
+    return events, not page.cursor
 
 
 def _search(values: Json, account: AccountFacts, cursor: str) -> _Page:
@@ -147,3 +152,8 @@ def _read(items: Iterable[Any]) -> Iterator[DeliveryEvent]:
 
 def _moment(moment: datetime) -> str:
     return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _whole_second(moment: datetime) -> datetime:
+    """Return the first whole second that is not before a moment."""
+    return moment.replace(microsecond=0) + timedelta(seconds=bool(moment.microsecond))
