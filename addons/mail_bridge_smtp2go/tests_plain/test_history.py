@@ -263,8 +263,11 @@ class TestEventsBetween:
         assert until == end and events and len(stub.asked) < 5
 
     def test_it_gives_up(self, monkeypatch):
-        answer = page(token="x", total=10**9)
-        with smtp2go(monkeypatch, answer), pytest.raises(TemporaryError):
+        def endless(asked):
+            token = asked.json.get("continue_token", "") + "x"
+            return page(item("opened"), token=token, total=0)
+
+        with smtp2go(monkeypatch, endless), pytest.raises(TemporaryError):
             end = BEGIN + timedelta(days=300)
             history.events_between(ACCOUNT, BEGIN, end)
 
