@@ -143,7 +143,8 @@ def _unknown(answer: ApiAnswer, general: bool) -> Verdict:
 
 def is_endpoint_refused(answer: ApiAnswer) -> bool:
     """Whether this endpoint is not for us, while another one may be."""
-    return answer.status == 404 or answer.error_code == const_api.PERMISSION_DENIED
+    is_denied = answer.error_code == const_api.PERMISSION_DENIED
+    return answer.status == 404 or (is_denied and 400 <= answer.status < 500)
 
 
 def _read(answer: CallAnswer, key: str) -> ApiAnswer:
@@ -160,8 +161,8 @@ def _read(answer: CallAnswer, key: str) -> ApiAnswer:
     return ApiAnswer(
         answer.status,
         data,
-        _text(envelope, "request_id")[:100],
-        code.rpartition(".")[2].upper()[:100],
+        clean(_text(envelope, "request_id"))[:100],
+        clean(code.rpartition(".")[2].upper())[:100],
         clean(error),
         "data" in envelope,
         answer.retry_after,

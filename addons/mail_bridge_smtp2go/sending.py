@@ -31,7 +31,15 @@ from odoo.addons.mail_bridge.providers.payload import Json
 from . import const
 from .addressing import Addressed, addressed, is_address
 from .answers import Result, read_batch, read_sending, sending_reference
-from .api import ApiAnswer, ask, encode, is_endpoint_refused, query, verdict
+from .api import (
+    ApiAnswer,
+    ask,
+    encode,
+    is_endpoint_refused,
+    query,
+    text_verdict,
+    verdict,
+)
 from .standard import as_standard
 
 _NOT_AN_ADDRESS = Reply("rcpt", 553, "5.1.3", "the recipient is no plain address")
@@ -77,11 +85,11 @@ class _Attempt:
         self, answer: ApiAnswer | None = None, reference: str = ""
     ) -> SendReceipt:
         """Return the results in the order of the mail's recipients."""
-        return SendReceipt(
-            tuple(self.results[address] for address in self.mail.recipients),
-            provider_reference=reference,
-            retry_after=answer.wait if answer else None,
-        )
+        results = tuple(self.results[address] for address in self.mail.recipients)
+        wait = answer.wait if answer else None
+        if wait is None and any(map(_is_throttled, results)):
+            wait = const.THROTTLED_SECONDS
+        return SendReceipt(results, reference, retry_after=wait)
 
 
 def send(
@@ -205,6 +213,12 @@ def _may_go_alone(answer: ApiAnswer, group: Sequence[object]) -> bool:
     refusal = verdict(answer)
     is_final = refusal is not None and refusal.outcome is Outcome.REJECTED
     return is_final and not 200 <= answer.status < 300 and len(group) > 1
+
+
+def _is_throttled(result: RecipientResult) -> bool:
+    """Whether a failure within a success says that there was too much."""
+    found = text_verdict(result.reply.text)
+    return found is not None and found.throttled
 
 
 def _ask(

@@ -4,6 +4,7 @@
 
 import base64
 import json
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from odoo.addons.mail_bridge.exceptions import PayloadError, SignatureError
 from odoo.addons.mail_bridge.providers.base import AccountFacts, WebhookRequest
 from odoo.addons.mail_bridge.providers.delivery import Reply
-from odoo.addons.mail_bridge.tests_plain.contract import NOW
+from odoo.addons.mail_bridge.tests_plain.contract import NOW, check_event
 from odoo.addons.mail_bridge_smtp2go import const
 from odoo.addons.mail_bridge_smtp2go.adapter import Smtp2goAdapter
 from odoo.addons.mail_bridge_smtp2go.events import (
@@ -353,6 +354,72 @@ class TestTimes:
     def test_any_text(self, text):
         moment = read_time(text)
         assert moment is None or moment.utcoffset() == timedelta(0)
+
+
+#: What may stand in a field, and what must not but may.
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["processed", "bounce", "click", "anna@example.com", "hard"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from([*PROCESSED, *DELIVERED]), inner, max_size=9),
+    max_leaves=20,
+)
+
+
+class TestAnyPost:
+    """Whatever stands in it, a post is read or is a ``PayloadError``."""
+
+    def check(self, request):
+        assert len(bytes.fromhex(adapter.content_hash(request))) == 32
+        assert isinstance(adapter.reduce(request), bytes)
+        try:
+            events = list(adapter.parse(request, {}, ACCOUNT))
+        except PayloadError:
+            return
+        for event in events:
+            check_event(event)
+
+    @given(VALUES)
+    def test_json(self, value):
+        self.check(request_of(json.dumps(value).encode()))
+        self.check(request_of([{**DELIVERED, "bounce": value}, PROCESSED]))
+
+    @given(st.lists(st.tuples(st.sampled_from([*PROCESSED, *DELIVERED]), st.text())))
+    def test_form(self, pairs):
+        body = urlencode([(name, text.encode()) for name, text in pairs]).encode()
+        headers = (("Content-Type", "application/x-www-form-urlencoded"),)
+        self.check(replace(request_of(b""), headers=headers, body=body))
+
+    @given(
+        st.binary(), st.sampled_from(["application/json", "multipart/form-data", ""])
+    )
+    def test_bytes(self, body, content_type):
+        headers = (("Content-Type", content_type),)
+        self.check(replace(request_of(b""), headers=headers, body=body))
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[" * 1_000_000,
+            b'{"event":"open","rcpt":"' + b"a," * 500_000 + b'"}',
+            b'{"event":"processed","recipients":"' + b'\\"' * 500_000 + b'"}',
+            b'{"event":"bounce","rcpt":"a@b.example","message":"'
+            + b"5.1." * 500_000
+            + b'"}',
+            b'{"event":"open","rcpt":"a@b.example","time":' + b"9" * 4000 + b"}",
+            b'{"event":"open","rcpt":"a@b.example","time":' + b"9" * 5000 + b"}",
+            b'{"event":"open","rcpt":"a@b.example","id":1e999}',
+            b'[{"event":"sms_x"},' + b'{"event":"x"},' * 9000 + b'{"event":"x"}]',
+        ],
+    )
+    def test_large_ones_take_no_time(self, body):
+        start = time.monotonic()
+        self.check(request_of(body))
+        assert time.monotonic() - start < 3
 
 
 class TestProof:

@@ -453,6 +453,7 @@ class TestAnswers:
             (error("X", "API key ratelimit exceeded", 429), 60.0),
             (error("X", "API key ratelimit exceeded", 400), 60.0),
             (Said(503, headers=(("Retry-After", "7"),)), 7.0),
+            (said({"succeeded": 0, "failures": ["API key ratelimit exceeded"]}), 60.0),
             (Said(500), None),
             (said(OK), None),
         ],
@@ -503,12 +504,15 @@ class TestAnswers:
     @given(
         st.sampled_from([200, 202, 400, 401, 429, 500, 503, 302]),
         st.recursive(
-            st.none() | st.booleans() | st.integers(-1, 3) | st.text(max_size=9),
+            st.none()
+            | st.booleans()
+            | st.integers(-1, 3)
+            | st.text("\r\n\0a@. \ud800", max_size=9),
             lambda inner: st.lists(inner, max_size=3)
             | st.dictionaries(
                 st.sampled_from(
                     "data error error_code succeeded failed failures email_id "
-                    "field_validation_errors schedule_id".split()
+                    "field_validation_errors schedule_id request_id message".split()
                 ),
                 inner,
                 max_size=4,
@@ -522,7 +526,9 @@ class TestAnswers:
         assert [result.address for result in results] == [ANNA, BEN]
         for result in results:
             assert result.outcome is not ACCEPTED or 200 <= status < 300
-            assert "\n" not in result.reply.text and len(result.reply.text) <= 1100
+            assert not set(result.reply.text) & set("\r\n\0")
+            assert result.reply.text.encode() is not None
+            assert len(result.reply.text) <= 1000
 
 
 HEAD = b"From: a@b.example\r\nTo: anna@example.com\r\nCc: ben@example.com\r\n"
