@@ -243,7 +243,7 @@ class TestInDoubt:
             start = time.monotonic()
             with pytest.raises(NoAnswerError) as caught:
                 call(request)
-            assert time.monotonic() - start < 1.5
+            assert time.monotonic() - start < 3
         assert isinstance(caught.value, TemporaryError)
         assert SECRET not in str(caught.value) + repr(request)
         assert str(caught.value).startswith("127.0.0.1")
@@ -295,7 +295,7 @@ class TestNotSent:
             start = time.monotonic()
             with pytest.raises(NotSentError):
                 call(request, resolver=lambda *_: ["127.0.0.1"])
-            assert time.monotonic() - start < 1
+            assert time.monotonic() - start < 3
 
 
 class TestRefused:

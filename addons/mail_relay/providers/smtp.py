@@ -31,6 +31,7 @@ from odoo.addons.mail_bridge.providers.delivery import (
     Stage,
 )
 
+from .hints import retry_hint
 from .smtp_letter import BAD_RECIPIENT, BAD_SENDER, UTF8_RECIPIENT, Letter
 from .smtp_link import Link, SmtpSettings, Stop, is_good
 from .smtp_wire import ContentError, WireError
@@ -98,11 +99,14 @@ class SmtpSession:
         if letter.sender is None:
             results = {item: _result(item, BAD_SENDER) for item in mail.recipients}
             return SendReceipt(tuple(results[item] for item in mail.recipients))
+        wait = None
         try:
             for group in _groups(letter.recipients, MAX_RECIPIENTS):
                 self._deliver(letter, group, results)
         except Stop as stop:
             self._link.drop()
+            # 421 is about the server and not about a mail: RFC 5321 §3.8.
+            wait = retry_hint(stop.reply.text) if stop.reply.code == 421 else None
             for address in letter.recipients:
                 results.setdefault(address, _result(address, stop.reply))
         except BaseException:
@@ -112,6 +116,7 @@ class SmtpSession:
         return SendReceipt(
             tuple(results[address] for address in mail.recipients),
             provider_reference=_reference(results.values()),
+            retry_after=wait,
         )
 
     def probe(self) -> SmtpProbe:

@@ -238,8 +238,8 @@ class TestGroups:
                     start = time.monotonic()
                     session.send(mail())
                     took[pipelining] = (time.monotonic() - start) / 0.05
-        assert 2 <= took[True] < 3
-        assert 4 <= took[False] < 5.5
+        assert 2 <= took[True] < 3.9
+        assert took[False] >= 4
 
     @GROUPS
     @pytest.mark.parametrize("stage", ["mail", "rcpt"])
@@ -324,6 +324,19 @@ class TestRefusals:
         receipt = send(sink, BOB, ANN, EVE, pipelining=pipelining)
         assert outcomes(receipt) == [REJECTED, DEFERRED, DEFERRED]
         assert [item.reply.code for item in receipt.results] == [550, 421, 421]
+
+    @pytest.mark.parametrize("stage", ["banner", "mail", "rcpt", "data", "dot"])
+    @pytest.mark.parametrize(
+        ("reply", "seconds"),
+        [
+            ("421 4.7.0 try again in 5 minutes", 300.0),
+            ("421 4.7.0 too many connections", None),
+            ("451 4.7.1 try again in 5 minutes", None),
+        ],
+    )
+    def test_how_long_the_server_wants_peace(self, sink, stage, reply, seconds):
+        sink.fail(stage, reply)
+        assert send(sink).retry_after == seconds
 
     @GROUPS
     @pytest.mark.parametrize("stage", ["banner", "ehlo", "mail", "rcpt", "data"])

@@ -39,7 +39,7 @@ def test_a_session(sink):
     with SmtpSession(SmtpSettings(RELAY, sink.port)) as session:
         (result,) = session.send(mail).results
     assert result.outcome is Outcome.ACCEPTED
-    assert 0.24 < time.monotonic() - start < 0.8
+    assert 0.24 < time.monotonic() - start < 3
 
 
 def test_a_probe_names_each_address(sink):
@@ -56,7 +56,7 @@ def test_a_probe_names_each_address(sink):
 def test_smtplib(sink):
     start = time.monotonic()
     with RacingSMTP(RELAY, sink.port, timeout=30) as client:
-        assert time.monotonic() - start < 0.8
+        assert time.monotonic() - start < 3
         assert client.sock.gettimeout() == 30
         client.sendmail("a@b.example", ["c@d.example"], b"a: b\r\n\r\nHello\r\n")
     assert sink.wait()[0].recipients == ("c@d.example",)
