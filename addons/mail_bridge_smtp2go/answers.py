@@ -122,7 +122,7 @@ def _failed(answer: ApiAnswer, text: str) -> Result:
         outcome = Outcome.DEFERRED if 400 <= number < 500 else Outcome.REJECTED
         found = Verdict(outcome, "rcpt" if number else "api")
     enhanced = _ENHANCED.search(text)
-    number = int(code[1]) if code else found.code or answer.status
+    number = found.code or (int(code[1]) if code else answer.status)
     given = enhanced[1] if enhanced else found.enhanced
     return found.outcome, Reply(found.stage, number, given, text)
 

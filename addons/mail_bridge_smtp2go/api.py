@@ -138,7 +138,7 @@ def text_verdict(text: str) -> Verdict | None:
 def _unknown(answer: ApiAnswer, general: bool) -> Verdict:
     if answer.status < 200 or 300 <= answer.status < 400:
         return const_api.LATER
-    return const_api.LATER if general and answer.error_code else const_api.REFUSED
+    return const_api.TROUBLE if general and answer.error_code else const_api.REFUSED
 
 
 def is_endpoint_refused(answer: ApiAnswer) -> bool:

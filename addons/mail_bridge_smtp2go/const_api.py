@@ -15,9 +15,10 @@ from odoo.addons.mail_bridge.providers.delivery import Outcome, Stage
 
 
 class Verdict(NamedTuple):
-    """What a refusal means: for whom the stage says (account, sender, recipient).
+    """What a refusal means; for whom, stage and code say.
 
-    ``code`` is the SMTP code that SMTP2GO's own servers say for the same, 0: none.
+    ``code`` is the HTTP status, or (beside another stage than ``api``) the SMTP code,
+    that fits better than the one that came: SMTP2GO says most of them with 400.
     ``throttled``: nothing more should be sent for a while.
     """
 
@@ -28,9 +29,13 @@ class Verdict(NamedTuple):
     throttled: bool = False
 
 
-ACCOUNT = Verdict(Outcome.DEFERRED, "auth")
+ACCOUNT = Verdict(Outcome.DEFERRED, code=401)
+DENIED = Verdict(Outcome.DEFERRED, code=403)
+PLAN = Verdict(Outcome.DEFERRED, code=402)
+THROTTLED = Verdict(Outcome.DEFERRED, code=429, throttled=True)
 LATER = Verdict(Outcome.DEFERRED)
-THROTTLED = Verdict(Outcome.DEFERRED, throttled=True)
+#: The same where the status would say "never".
+TROUBLE = Verdict(Outcome.DEFERRED, enhanced="4.3.0")
 REFUSED = Verdict(Outcome.REJECTED)
 SENDER = Verdict(Outcome.REJECTED, "mail", 550)
 RECIPIENT = Verdict(Outcome.REJECTED, "rcpt", 550)
@@ -42,8 +47,8 @@ UNCLEAR = Verdict(Outcome.IN_DOUBT)
 #: that request up (RFC 9110 §15.6.4).
 STATUSES: dict[int, Verdict] = {
     401: ACCOUNT,
-    402: LATER,
-    403: ACCOUNT,
+    402: PLAN,
+    403: DENIED,
     404: LATER,
     408: LATER,
     413: TOO_LARGE,
@@ -55,7 +60,7 @@ PERMISSION_DENIED = "ENDPOINT_PERMISSION_DENIED"
 #: ``error_code`` without its prefix → what it says, whatever the status. A missing
 #: permission comes as 400, not 403.
 ERROR_CODES: dict[str, Verdict] = {
-    PERMISSION_DENIED: ACCOUNT,
+    PERMISSION_DENIED: DENIED,
     "NON_VALIDATING_IN_PAYLOAD": REFUSED,
     "SENDER_NOT_VERIFIED": SENDER,
 }
@@ -67,12 +72,12 @@ TEXTS: tuple[tuple[re.Pattern[str], Verdict], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), verdict)
     for pattern, verdict in (
         (r"rate ?limit|too many requests", THROTTLED),
-        (r"ip address.{0,60}(allow|list)|incorrect authentication", ACCOUNT),
+        (r"ip address.{0,60}(allow|list)|sandbox", DENIED),
         (r"api.?(key|user).{0,60}(not found|invalid|disabled)", ACCOUNT),
-        (r"invalid api.?key|sandbox", ACCOUNT),
-        (r"quota|allowance|plan limit", LATER),
+        (r"invalid api.?key|incorrect authentication", ACCOUNT),
+        (r"(plan|account|monthly|daily|hourly).{0,40}(quota|limit|allowance)", PLAN),
         (r"(sender|from).{0,60}(not|un) ?verified|unverified", SENDER),
         (r"suppress|unsubscribed|blocked recipient", RECIPIENT),
-        (r"try again|temporar|timed? ?out", LATER),
+        (r"try again|temporar|timed? ?out", TROUBLE),
     )
 )

@@ -69,6 +69,9 @@ ACTIVITY_NAMES = {
     "reason": "context",
 }
 
+#: What stands in ``context`` where there is none.
+NO_CONTEXT = "unavailable"
+
 #: What is kept of an event beside the fields of a ``DeliveryEvent``: its name there,
 #: and its names in a post. Never ``auth``: it is the beginning of an API key.
 METADATA: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -174,12 +174,12 @@ def _message_id(fields: Fields) -> str:
 def _reply(fields: Fields) -> Reply | None:
     """Return what the recipient's server, or SMTP2GO in its place, said."""
     said = [fields.text(name, limit=1000) for name in ("message", "context", "error")]
-    text = next(filter(None, said), "")
-    if not text:
+    said = [part for part in said if part.lower() not in ("", const_events.NO_CONTEXT)]
+    if not said:
         return None
     codes = [found[1] for part in said if (found := _CODE.search(part))]
     enhanced = [found[1] for part in said if (found := _ENHANCED.search(part))]
-    return Reply("remote", int((*codes, 0)[0]), (*enhanced, "")[0], text)
+    return Reply("remote", int((*codes, 0)[0]), (*enhanced, "")[0], said[0])
 
 
 def _bounce_class(

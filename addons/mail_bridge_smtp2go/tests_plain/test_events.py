@@ -209,6 +209,7 @@ class TestBounces:
         event = event_of(event="reject", message="", context="Recipient suppressed")
         assert event.reply == Reply("remote", 0, "", "Recipient suppressed")
         assert len(event_of(message="x" * 5000).reply.text) == 1000
+        assert event_of(message="").reply is None  # the context is "Unavailable"
 
 
 class TestReaders:

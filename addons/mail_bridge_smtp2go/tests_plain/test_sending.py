@@ -348,18 +348,20 @@ class TestAnswers:
             (Said(404), DEFERRED, "api", 404),
             (Said(408), DEFERRED, "api", 408),
             (Said(429), DEFERRED, "api", 429),
-            (error("X", "API key ratelimit exceeded"), DEFERRED, "api", 400),
+            (error("X", "API key ratelimit exceeded"), DEFERRED, "api", 429),
             (error("API_EXCEPTION", "Something failed"), DEFERRED, "api", 400),
             (Said(402), DEFERRED, "api", 402),
+            (error("X", "Your monthly plan quota is used up"), DEFERRED, "api", 402),
             # the account
-            (Said(401), DEFERRED, "auth", 401),
-            (Said(403), DEFERRED, "auth", 403),
+            (Said(401), DEFERRED, "api", 401),
+            (Said(403), DEFERRED, "api", 403),
+            (DENIED, DEFERRED, "api", 403),
             (error("X", "An API User matching the passed 'api_key' was not found"),
-             DEFERRED, "auth", 400),
+             DEFERRED, "api", 401),
             # flat, as other pages of the documentation have it
             (Said(400, {"error": "x", "error_code":
                         "E_ApiResponseCodes.ENDPOINT_PERMISSION_DENIED"}),
-             DEFERRED, "auth", 400),
+             DEFERRED, "api", 403),
             # the mail
             (error("SENDER_NOT_VERIFIED", "Verify"), REJECTED, "mail", 550),
             (error("X", "From header domain not verified"), REJECTED, "mail", 550),
@@ -392,6 +394,8 @@ class TestAnswers:
              [REJECTED, ACCEPTED]),
             ({"succeeded": 0, "failed": 1, "failures": [f"{BEN.upper()}. suppressed"]},
              [DEFERRED, REJECTED]),
+            ({"succeeded": 0, "failed": 1, "failures": [f"452 4.2.2 {ANNA} over quota",
+              f"550 5.1.1 {BEN} unknown"]}, [DEFERRED, REJECTED]),
             # nobody is named
             ({"succeeded": 0, "failed": 1, "failures": ["550 From header sender domain "
               "not verified"]}, [REJECTED, REJECTED]),
