@@ -29,6 +29,14 @@ class TemporaryError(MailBridgeError):
         self.retry_after = retry_after
 
 
+class NotSentError(TemporaryError):
+    """Nothing of the request can have reached the peer: it may be made again."""
+
+
+class NoAnswerError(TemporaryError):
+    """The peer may have taken the request: to make it again may do it twice."""
+
+
 class NotHereError(TemporaryError):
     """This host cannot do the work, another one may: the try does not count."""
 

@@ -1,13 +1,17 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""Mailgun's routes: ``forward()`` as fields or raw MIME, and ``store(notify=…)``."""
+"""Mailgun: routes post mail (``forward()``, ``store()``), webhooks post events.
+
+A route posts a form and an event webhook JSON, so either is known for what it is at
+any address.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import product
 
@@ -23,12 +27,18 @@ from odoo.addons.mail_bridge.providers.base import (
     WebhookRequest,
     digest,
 )
+from odoo.addons.mail_bridge.providers.delivery import (
+    DeliveryEvent,
+    OutgoingMail,
+    SendReceipt,
+)
 from odoo.addons.mail_bridge.providers.forms import UploadFile, encode_form, reduce_form
 from odoo.addons.mail_bridge.providers.mime import MailParts, split_mime
 from odoo.addons.mail_bridge.providers.original import ORIGINAL, original_at
 from odoo.addons.mail_bridge.providers.payload import content_digest, read_object
 
-from . import const
+from . import const, history, sending
+from .events import read_webhook
 from .post import MailgunPost
 
 #: Timestamp, token and signature.
@@ -47,6 +57,7 @@ class MailgunAdapter(ProviderAdapter):
     signing_secrets = (const.SIGNING_KEY,)
     retry_horizon = const.RETRY_HORIZON
     names_account = True
+    supports = frozenset(("inbound", "events", "send"))
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """Check the HMAC-SHA256 over timestamp and token (the body is not covered)."""
@@ -80,7 +91,7 @@ class MailgunAdapter(ProviderAdapter):
     def content_hash(self, request: WebhookRequest) -> str:
         """Hash all fields but the proof, whatever their order."""
         if _is_json(request):
-            return content_digest(request.json, skip=frozenset({"signature"}))
+            return content_digest(request.json, skip=frozenset(const.JSON_PROOFS))
         parts = request.form.parts
         return digest(*sorted(p.digest() for p in parts if p.name not in const.SIGNED))
 
@@ -108,10 +119,10 @@ class MailgunAdapter(ProviderAdapter):
         request: WebhookRequest,
         fetched: Mapping[str, bytes],
         account: AccountFacts,
-    ) -> Iterable[InboundMail]:
-        """Return the one mail of a post, as raw as it came."""
+    ) -> Iterable[InboundMail | DeliveryEvent]:
+        """Return the one mail of a post, as raw as it came, or the events of it."""
         if _is_json(request):
-            raise PayloadError(const.WRONG_ADDRESS)
+            return read_webhook(request.json, request.received_at)
         post = MailgunPost(request, bool(account.options.get("trust_verdicts")))
         if stored := _stored_mime(fetched.get(ORIGINAL, b"")):
             return [post.original(*stored)]
@@ -124,9 +135,17 @@ class MailgunAdapter(ProviderAdapter):
     def reduce(self, request: WebhookRequest) -> bytes:
         """Keep the form without its files and with long fields shortened."""
         if _is_json(request):
-            return bytes(request.body[:])  # verified, so it is small
+            return bytes(request.body[: const.MAX_EVENT])  # all that is verified
         content_type = request.header("Content-Type")
         return reduce_form(content_type, request.form, const.REDUCED_KEEP)
+
+    def send(self, mail: OutgoingMail, account: AccountFacts) -> SendReceipt:
+        """Hand a mail over as it is; it is taken for all recipients or for none."""
+        return sending.send(mail, account)
+
+    def find(self, mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
+        """Ask for the events of a Message-ID, of the last 15 minutes."""
+        return history.find(mail, account)
 
     def compose_post(
         self,
@@ -173,7 +192,7 @@ def _proofs(request: WebhookRequest) -> list[Proof]:
     """
     try:
         if _is_json(request):
-            return [_signature_block(request)]
+            return list(_signature_blocks(request))
         named = [request.form.named(name) for name in const.PROOF]
     except PayloadError as error:
         raise SignatureError(str(error)) from None
@@ -184,16 +203,19 @@ def _proofs(request: WebhookRequest) -> list[Proof]:
     return list(product(*([part.content for part in parts] for parts in named)))
 
 
-def _signature_block(request: WebhookRequest) -> Proof:
-    """Return the proof of an event webhook."""
+def _signature_blocks(request: WebhookRequest) -> Iterator[Proof]:
+    """Yield the proofs of an event webhook: its own, and the account's above it."""
     if len(request.body) > const.MAX_EVENT:
-        raise PayloadError("no mail comes as JSON")
-    block = request.json.get("signature")
-    names = const.PROOF if isinstance(block, dict) else ()
-    values = [block.get(name) for name in names]
-    if list(map(type, values)) != [str, str, str]:
-        raise PayloadError("the signature block is malformed")
-    return tuple(value.encode("utf-8", "surrogatepass") for value in values)
+        raise PayloadError("no event is as large as this")
+    for place in const.JSON_PROOFS:
+        block = request.json.get(place)
+        if block is None and place == const.PARENT:
+            continue
+        names = const.PROOF if isinstance(block, dict) else ()
+        values = [block.get(name) for name in names]
+        if list(map(type, values)) != [str, str, str]:
+            raise PayloadError("the signature block is malformed")
+        yield tuple(value.encode("utf-8", "surrogatepass") for value in values)
 
 
 def _stored_mime(answer: bytes) -> tuple[bytes, tuple[str, ...]] | None:

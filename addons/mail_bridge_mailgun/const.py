@@ -3,7 +3,8 @@
 """What Mailgun documents, and what was seen in its posts (facts/providers.md §1.1).
 
 Reviewed on the date below against
-https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store
+https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store ;
+its events and its interface in ``const_events`` and ``const_api``.
 """
 
 from datetime import date, timedelta
@@ -11,7 +12,7 @@ from datetime import date, timedelta
 DOCS_URL = (
     "https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store"
 )
-REVIEWED_ON = date(2026, 11, 20)
+REVIEWED_ON = date(2026, 11, 21)
 
 #: Mailgun repeats a route's post for about eight hours and signs only once.
 RETRY_HORIZON = timedelta(hours=24)
@@ -23,7 +24,10 @@ API_KEY = "api_key"
 #: The proof; it differs where the same mail is posted again, so it is no content.
 PROOF = ("timestamp", "token", "signature")
 #: A sub-account's posts are signed by the account above it too.
-SIGNED = (*PROOF, "parent-signature")
+PARENT = "parent-signature"
+SIGNED = (*PROOF, PARENT)
+#: In JSON both are objects.
+JSON_PROOFS = ("signature", PARENT)
 #: How often each may stand in a post (a header of the mail may be called like it), and
 #: the most bytes of one: nobody has proved anything yet.
 MAX_PROOFS = 2
@@ -54,9 +58,10 @@ RESULT_WORDS = (
 #: The one for a result that stands there twice.
 IN_DOUBT = "policy"
 
-WRONG_ADDRESS = (
-    "This is one of Mailgun's event webhooks. Enter this address in a receiving route, "
-    "not among the webhooks."
+NO_EVENT = "This is JSON from Mailgun, but it tells of no event."
+OLD_EVENT = (
+    "This is one of Mailgun's legacy event webhooks, a form. Mailgun no longer keeps "
+    "them up: enter this address among the current webhooks."
 )
 NO_API_KEY = (
     "Mailgun stored this mail, but the account has no API key to fetch it with. "

@@ -49,7 +49,7 @@ class MailgunPost:
         self.headers = _posted_headers(request.form)
         self.own = _without_headers(request.form, self.headers or ())
         if "event" in self.own and not any(name in self.own for name in const.MAIL):
-            raise PayloadError(const.WRONG_ADDRESS)
+            raise PayloadError(const.OLD_EVENT)
 
     @property
     def stored_url(self) -> str:

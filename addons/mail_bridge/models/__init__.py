@@ -3,6 +3,7 @@
 from . import base
 from . import mail_bridge_secret
 from . import mail_bridge_queue
+from . import mail_bridge_body
 from . import mail_bridge_account
 from . import mail_bridge_account_door
 from . import mail_bridge_account_setup

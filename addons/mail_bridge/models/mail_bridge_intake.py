@@ -17,7 +17,7 @@ from ..const import (
     SECRET_HEADERS,
     UNDECIDED,
 )
-from ..exceptions import NotHereError, PermanentError
+from ..exceptions import NotHereError
 from ..keyring import KeyRingError
 from ..providers.base import WebhookRequest
 from ..providers.errand import VERDICTS, read_verdicts
@@ -26,8 +26,6 @@ from .mail_bridge_queue import CONFLICTS
 
 _logger = logging.getLogger(__name__)
 
-#: Part number of the request body; fetched content counts from 1.
-BODY_PART = 0
 #: What the scheduled actions of a lane call; an administrator may copy one.
 LANE_CODE = {"main": "model._cron_process()", "network": "model._cron_fetch()"}
 INSERT_INTAKE = """
@@ -51,17 +49,17 @@ INSERT_INTAKE = """
 class MailBridgeIntake(models.Model):
     """One authenticated post of a provider, verbatim.
 
-    The body is no field: it stands in chunks in ``mail_bridge_intake_body`` and only
-    ``_write_chunks`` and ``_read_part`` touch it, so that no view, export or cache ever
-    carries a mail.
+    The body stands beside it (``mail.bridge.body``), as part 0; what was fetched for it
+    counts from 1.
     """
 
     _name = "mail.bridge.intake"
     _description = "Mail Bridge Intake"
-    _inherit = ["mail.bridge.queue"]
+    _inherit = ["mail.bridge.queue", "mail.bridge.body"]
     _order = "id desc"
     _rec_name = "reference"
     _log_access = False
+    _body_owner = "intake_id"
 
     account_id = fields.Many2one(
         "mail.bridge.account", required=True, readonly=True, ondelete="cascade"
@@ -86,6 +84,7 @@ class MailBridgeIntake(models.Model):
 
     def init(self):
         self._init_queue_index()
+        self._init_body_table()
         self.env.cr.execute(
             """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_intake_dedupe_uniq
                    ON mail_bridge_intake (account_id, dedupe_key);
@@ -94,16 +93,6 @@ class MailBridgeIntake(models.Model):
                CREATE INDEX IF NOT EXISTS mail_bridge_intake_retention_idx
                    ON mail_bridge_intake (done_at)
                 WHERE state = 'done' AND body_deleted IS NOT TRUE;
-               CREATE TABLE IF NOT EXISTS mail_bridge_intake_body (
-                   intake_id integer NOT NULL
-                       REFERENCES mail_bridge_intake ON DELETE CASCADE,
-                   part smallint NOT NULL,
-                   name varchar,
-                   seq integer NOT NULL,
-                   data bytea NOT NULL,
-                   PRIMARY KEY (intake_id, part, seq));
-               ALTER TABLE mail_bridge_intake_body
-                   ALTER COLUMN data SET STORAGE EXTERNAL;
                CREATE TABLE IF NOT EXISTS mail_bridge_wake (
                    cron_id integer PRIMARY KEY REFERENCES ir_cron ON DELETE CASCADE,
                    consumed integer NOT NULL)"""
@@ -154,7 +143,7 @@ class MailBridgeIntake(models.Model):
         }
         self.env.cr.execute(INSERT_INTAKE, values, log_exceptions=False)
         if row := self.env.cr.fetchone():
-            self._write_chunks(row[0], BODY_PART, "", body, start=1)
+            self._write_chunks(row[0], 0, "", body, start=1)
             return values["reference"], "new"
         self.env.cr.execute(
             """SELECT reference, content_hash FROM mail_bridge_intake
@@ -174,45 +163,6 @@ class MailBridgeIntake(models.Model):
             and not any(secret in value for secret in secrets)
         ]
         return json.dumps(kept)
-
-    @api.model
-    def _write_chunks(self, intake_id, part, name, data, start=0):
-        """Write bytes in chunks, the first at least; from chunk ``start`` on.
-
-        One of the two functions that touch the body table, beside the statement that
-        stores a post with its first chunk.
-        """
-        view = memoryview(data)
-        count = max(1, -(-len(view) // CHUNK_BYTES))
-        for seq in range(start, count):
-            chunk = view[seq * CHUNK_BYTES : (seq + 1) * CHUNK_BYTES]
-            self.env.cr.execute(
-                """INSERT INTO mail_bridge_intake_body
-                          (intake_id, part, name, seq, data)
-                   VALUES (%s, %s, %s, %s, %s)""",
-                (intake_id, part, name, seq, chunk),
-            )
-
-    def _read_part(self, part=BODY_PART):
-        """Return the bytes of one part; the other function of the body table.
-
-        :raises PermanentError: the retention time is over.
-        """
-        self.ensure_one()
-        chunks = []
-        while not chunks or len(chunks[-1]) == CHUNK_BYTES:
-            self.env.cr.execute(
-                """SELECT data FROM mail_bridge_intake_body
-                    WHERE intake_id = %s AND part = %s AND seq = %s""",
-                (self.id, part, len(chunks)),
-            )
-            row = self.env.cr.fetchone()
-            if not row:
-                break
-            chunks.append(bytes(row[0]))
-        if not chunks:
-            raise PermanentError("the body was deleted after its retention time")
-        return b"".join(chunks) if len(chunks) > 1 else chunks[0]
 
     def _request(self):
         """Return the post as the adapter saw it."""

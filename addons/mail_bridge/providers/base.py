@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from ..exceptions import PayloadError
+from .delivery import DeliveryEvent, OutgoingMail, SendReceipt
 from .forms import Form, read_form
 from .payload import Json, read_object
 
@@ -245,6 +246,10 @@ class ProviderAdapter(ABC):
     names_account: ClassVar[bool] = False
     #: Whether a HEAD or GET must be answered 200 for the provider's URL check.
     probes_url: ClassVar[bool] = False
+    #: What an account may be used for: ``inbound``, ``events``, ``send``.
+    supports: ClassVar[frozenset[str]] = frozenset(("inbound",))
+    #: Whether the provider takes a repeated ``idempotency_key`` for the same sending.
+    is_idempotent: ClassVar[bool] = False
 
     @abstractmethod
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
@@ -276,8 +281,8 @@ class ProviderAdapter(ABC):
         request: WebhookRequest,
         fetched: Mapping[str, bytes],
         account: AccountFacts,
-    ) -> Iterable[InboundMail]:
-        """Return the mails in a verified request.
+    ) -> Iterable[InboundMail | DeliveryEvent]:
+        """Return the mails, or the delivery events, in a verified request.
 
         :param fetched: results of :meth:`missing` by name; a failed optional fetch
             is absent.
@@ -305,6 +310,25 @@ class ProviderAdapter(ABC):
         :raises PayloadError: the request points outside the provider's hosts.
         """
         return []
+
+    def send(self, mail: OutgoingMail, account: AccountFacts) -> SendReceipt:
+        """For a provider that sends, it must hand one mail to it and tell the truth.
+
+        Runs in a thread, with no transaction open. What the provider says, and what
+        goes wrong on the way, is in the receipt: a request that may have reached it
+        without an answer is ``IN_DOUBT``, never ``DEFERRED``.
+        """
+        raise NotImplementedError
+
+    def find(self, mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
+        """For a provider that can be asked, return what it knows of a mail in doubt.
+
+        No event: it knows nothing of it (yet).
+
+        :raises TemporaryError: it cannot be asked now.
+        :raises PermanentError: it cannot be asked at all.
+        """
+        raise NotImplementedError
 
     def reduce(self, request: WebhookRequest) -> bytes:
         """Return a small body that still tells who wrote to whom, for one too large.

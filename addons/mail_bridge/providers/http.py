@@ -1,16 +1,20 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The one way out: fetch what a provider's post only points to.
+"""The one way out: fetch what a provider's post only points to, call its interface.
 
-The URL came from outside, so it is a request forgery until proven otherwise
+A URL may have come from outside, so it is a request forgery until proven otherwise
 (facts/security.md §1.2 "SSRF"): https to one of the provider's own hosts, the name
 resolved once, every address public, the connection made to that very address, no
 redirect, no proxy, a cap on time and size. Credentials go to that host alone, and no
 error text holds more of a URL than its host.
 
+:func:`fetch` wants a body and turns every other answer into an error. :func:`call`
+takes any answer, and when there is none it says whether the request may have been
+taken: who sends a mail must know.
+
 For tests against a server on this machine, ``MAIL_BRIDGE_ALLOW_LOOPBACK_FETCH=1`` in
 the environment admits loopback addresses, there also plain http and any port; the
-host must still be one of ``FetchRequest.hosts``. Nothing else is loosened by it.
+host must still be one of the request's ``hosts``. Nothing else is loosened by it.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -35,8 +40,14 @@ from urllib.parse import SplitResult, urlsplit
 
 import certifi
 
-from ..exceptions import PermanentError, TemporaryError
+from ..exceptions import (
+    NoAnswerError,
+    NotSentError,
+    PermanentError,
+    TemporaryError,
+)
 from .base import FetchRequest
+from .connect import connect, resolve
 
 LOOPBACK_VARIABLE = "MAIL_BRIDGE_ALLOW_LOOPBACK_FETCH"
 #: Seconds to connect, and to wait for the next bytes.
@@ -45,7 +56,6 @@ TIMEOUT = (10.0, 30.0)
 TOTAL_TIMEOUT = 45.0
 MAX_RETRY_AFTER = 24 * 3600.0
 MAX_URL = 4000
-MAX_ADDRESSES = 3
 _CHUNK = 64 * 1024
 _PLAIN_URL = re.compile(r"[!-~]+")
 #: A credential may be mended, and a stored mail may appear a moment later.
@@ -65,12 +75,49 @@ Resolver = Callable[[str, int], list[str]]
 
 
 @dataclass(frozen=True)
+class CallRequest:
+    """One request to a provider's HTTP interface.
+
+    ``hosts`` as for :func:`fetch`; ``auth`` is HTTP basic (user, password);
+    ``timeout`` are seconds for all of it, ``max_bytes`` the most of an answer's body.
+    """
+
+    method: str
+    url: str
+    hosts: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes = field(default=b"", repr=False)
+    auth: tuple[str, str] | None = field(default=None, repr=False)
+    timeout: float = TOTAL_TIMEOUT
+    max_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class CallAnswer:
+    """What a provider answered, whatever it was: status, headers in order, body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def header(self, name: str, default: str = "") -> str:
+        """Return the last value of a header, whatever its case."""
+        wanted = name.lower()
+        values = [value for key, value in self.headers if key.lower() == wanted]
+        return values[-1] if values else default
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds that the provider wants us to wait, ``None``: it says nothing."""
+        return _retry_after(self.header("Retry-After"))
+
+
+@dataclass(frozen=True)
 class _Target:
     scheme: str
     host: str
     port: int
     path: str
-    address: str
 
     @property
     def authority(self) -> str:
@@ -78,12 +125,6 @@ class _Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
         return host if self.port == default else f"{host}:{self.port}"
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, as the system resolves it."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(item[4][0]) for item in found))
 
 
 def fetch(
@@ -105,22 +146,42 @@ def fetch(
     :raises PermanentError: a URL that is not allowed, a redirect, any other status,
         more than ``request.max_bytes``.
     """
-    url = _checked_url(request)
     end = time.monotonic() + total
-    failure = TemporaryError(f"{url.hostname}: there is no such name")
-    for target in _targets(url, resolver, total):
-        left = min(timeout[0], end - time.monotonic())
-        if left <= 0:
-            break
-        try:
-            sock = socket.create_connection((target.address, target.port), left)
-        except OSError as error:
-            problem = type(error).__name__
-            failure = TemporaryError(f"{target.host}: no connection ({problem})")
-            continue
-        with sock:
-            return _talk(target, request, sock, timeout[1], end)
-    raise failure
+    target, sock = _connect(_checked_url(request), resolver, timeout[0], end)
+    wire = _Wire(sock, timeout[1], end)
+    with sock, _mapped(target), _exchange(target, "GET", request, wire) as response:
+        _check_answer(target, response)
+        return _read(target, response, request.max_bytes)
+
+
+def call(request: CallRequest, *, resolver: Resolver = resolve) -> CallAnswer:
+    """Return what a provider answers to a request; any status is an answer.
+
+    No redirect is followed.
+
+    :raises NotSentError: no such name, no connection, no TLS: nothing was sent.
+    :raises NoAnswerError: the request may have been taken, but no answer came that
+        can be read: a timeout, an end of the connection, more than
+        ``request.max_bytes``.
+    :raises PermanentError: a URL or header that is not allowed; nothing was sent.
+    """
+    end = time.monotonic() + request.timeout
+    url = _checked_url(request)
+    target, sock = _connect(url, resolver, min(TIMEOUT[0], request.timeout), end)
+    wire = _Wire(sock, request.timeout, end)
+    try:
+        with (
+            sock,
+            _mapped(target),
+            _exchange(target, request.method, request, wire, request.body) as response,
+        ):
+            body = _read(target, response, request.max_bytes)
+            headers = tuple(response.headers.items())
+            return CallAnswer(response.status, headers, body)
+    except (TemporaryError, PermanentError) as error:
+        if wire.has_sent:
+            raise NoAnswerError(str(error)) from None
+        raise
 
 
 def host_matches(host: str, allowed: tuple[str, ...]) -> bool:
@@ -138,43 +199,42 @@ def _loopback_allowed() -> bool:
     return os.environ.get(LOOPBACK_VARIABLE) == "1"
 
 
-def _checked_url(request: FetchRequest) -> SplitResult:
+def _checked_url(request: FetchRequest | CallRequest) -> SplitResult:
     """Return the URL in pieces, or raise without quoting it."""
     text = request.url
     if len(text) > MAX_URL or not _PLAIN_URL.fullmatch(text) or "\\" in text:
-        raise PermanentError("the URL to fetch is malformed")
+        raise PermanentError("the URL is malformed")
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError:
-        raise PermanentError("the URL to fetch is malformed") from None
+        raise PermanentError("the URL is malformed") from None
     if not url.hostname or not host_matches(url.hostname, request.hosts):
-        raise PermanentError("the URL to fetch is not at a host of the provider")
+        raise PermanentError("the URL is not at a host of the provider")
     if url.username is not None or url.password is not None:
         raise PermanentError(f"{url.hostname}: the URL holds credentials")
     plain = url.scheme == "http" or port not in (None, 443)
     if url.scheme not in ("https", "http") or (plain and not _loopback_allowed()):
-        raise PermanentError(f"{url.hostname}: only https on its own port is fetched")
+        raise PermanentError(f"{url.hostname}: only https on its own port is allowed")
     return url
 
 
-def _targets(url: SplitResult, resolver: Resolver, seconds: float) -> Iterator[_Target]:
-    """Yield the addresses to try; the name is resolved once, all must be allowed."""
-    host, plain = url.hostname or "", url.scheme == "http"
-    port = url.port or (80 if plain else 443)
+def _addresses(
+    url: SplitResult, port: int, resolver: Resolver, seconds: float
+) -> list[str]:
+    """Return the addresses to try; the name is resolved once, all must be allowed."""
+    host = url.hostname or ""
     try:
         found = _within(seconds, resolver, host, port)
         addresses = [ipaddress.ip_address(item) for item in found]
     except (OSError, UnicodeError, ValueError, futures.TimeoutError):
-        raise TemporaryError(f"{host}: the name could not be resolved") from None
+        raise NotSentError(f"{host}: the name could not be resolved") from None
     loopback = bool(addresses) and all(item.is_loopback for item in addresses)
     if loopback and _loopback_allowed():
         pass
-    elif plain or port != 443 or not all(map(_is_public, addresses)):
+    elif url.scheme == "http" or port != 443 or not all(map(_is_public, addresses)):
         raise PermanentError(f"{host}: the address is not a public one")
-    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    for address in addresses[:MAX_ADDRESSES]:
-        yield _Target(url.scheme, host, port, path, str(address))
+    return [str(item) for item in addresses]
 
 
 def _within(seconds: float, resolver: Resolver, host: str, port: int) -> list[str]:
@@ -196,6 +256,37 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
+def _connect(
+    url: SplitResult, resolver: Resolver, wait: float, end: float
+) -> tuple[_Target, socket.socket]:
+    """Return a connection to one of the addresses of a URL, with TLS where it says so.
+
+    :param wait: seconds to connect, and again for TLS.
+    :raises NotSentError: no address answers, or not with a certificate of the host.
+    """
+    host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    target = _Target(url.scheme, host, port, path)
+    addresses = _addresses(url, port, resolver, max(0.0, end - time.monotonic()))
+    left = min(wait, end - time.monotonic())
+    sock = connect(host, port, timeout=left, addresses=addresses).socket
+    sock.settimeout(max(0.001, min(wait, end - time.monotonic())))
+    return target, _secured(target, sock)
+
+
+def _secured(target: _Target, sock: socket.socket) -> socket.socket:
+    """Greet and check the name that was asked for, not the address."""
+    if target.scheme != "https":
+        return sock
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+    try:
+        return _tls(bundle).wrap_socket(sock, server_hostname=target.host)
+    except (OSError, ValueError) as error:
+        sock.close()
+        problem = type(error).__name__
+        raise NotSentError(f"{target.host}: no TLS ({problem})") from None
+
+
 class _Wire:
     """A socket as ``http.client`` needs it, with an end to all waiting."""
 
@@ -203,8 +294,11 @@ class _Wire:
         self._sock = sock
         self._wait = wait
         self._end = end
+        self.has_sent = False
 
     def sendall(self, data: bytes) -> None:
+        self.has_sent = True
+        self._sock.settimeout(self._left())
         self._sock.sendall(data)
 
     def makefile(self, mode: str) -> io.BufferedReader:
@@ -214,11 +308,14 @@ class _Wire:
         """Leave the socket open: ``http.client`` calls this before it has read."""
 
     def _receive(self, buffer: memoryview) -> int:
+        self._sock.settimeout(min(self._left(), self._wait))
+        return self._sock.recv_into(buffer)
+
+    def _left(self) -> float:
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self._sock.settimeout(min(left, self._wait))
-        return self._sock.recv_into(buffer)
+        return left
 
 
 class _Incoming(io.RawIOBase):
@@ -232,31 +329,33 @@ class _Incoming(io.RawIOBase):
         return self._receive(buffer)
 
 
-def _talk(
-    target: _Target,
-    request: FetchRequest,
-    sock: socket.socket,
-    wait: float,
-    end: float,
-) -> bytes:
-    """Ask over a connection to the right address; the name is greeted and checked."""
+@contextmanager
+def _mapped(target: _Target) -> Iterator[None]:
+    """What goes wrong in a conversation, as errors of ours without a secret."""
     try:
-        if target.scheme == "https":
-            bundle = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-            sock = _tls(bundle).wrap_socket(sock, server_hostname=target.host)
-        connection = HTTPConnection(target.host, target.port, timeout=wait)
-        connection.sock = _Wire(sock, wait, end)
-        connection.request("GET", target.path, headers=_headers(target, request))
-        with connection.getresponse() as response:
-            _check_answer(target, response)
-            return _read(target, response, request.max_bytes)
+        yield
     except (OSError, HTTPException) as error:
         problem = type(error).__name__
         raise TemporaryError(f"{target.host}: {problem}") from None
     except ValueError:
         raise PermanentError(f"{target.host}: a header is malformed") from None
-    finally:
-        sock.close()
+
+
+def _exchange(
+    target: _Target,
+    method: str,
+    request: FetchRequest | CallRequest,
+    wire: _Wire,
+    body: bytes = b"",
+) -> HTTPResponse:
+    """Ask over a connection, and return the answer with its body still to be read."""
+    connection = HTTPConnection(target.host, target.port, timeout=TOTAL_TIMEOUT)
+    connection.sock = wire
+    # A peer that refuses what is too large closes before it has read all of it.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        headers = _headers(target, request)
+        connection.request(method, target.path, body or None, headers)
+    return connection.getresponse()
 
 
 @cache
@@ -264,7 +363,7 @@ def _tls(authorities: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=authorities)
 
 
-def _headers(target: _Target, request: FetchRequest) -> dict[str, str]:
+def _headers(target: _Target, request: FetchRequest | CallRequest) -> dict[str, str]:
     headers = {
         "Host": target.authority,
         "User-Agent": "mail-bridge",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+import re
 import tempfile
 import traceback
 import weakref
@@ -19,7 +20,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import pytest
 from hypothesis import given
@@ -36,12 +37,21 @@ from odoo.addons.mail_bridge.providers.base import (
     ProviderAdapter,
     WebhookRequest,
 )
+from odoo.addons.mail_bridge.providers.delivery import (
+    BounceClass,
+    DeliveryEvent,
+    EventType,
+    Reply,
+)
 from odoo.addons.mail_bridge.providers.mime import (
     Attachment,
     MailParts,
     build_mime,
     split_mime,
 )
+
+#: What a post brings.
+Brought = InboundMail | DeliveryEvent
 
 ADDONS = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=timezone.utc)
@@ -100,8 +110,8 @@ def memory_mapped(body: bytes) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-class AdapterContract:
-    """Subclass as ``Test…`` and set what a provider differs in."""
+class PostContract:
+    """What holds for every post, whatever it brings."""
 
     adapter: ClassVar[ProviderAdapter]
     account: ClassVar[AccountFacts]
@@ -154,7 +164,7 @@ class AdapterContract:
             "POST", path, tuple(headers), body, "192.0.2.1", NOW, size=len(body), **more
         )
 
-    def outcome(self, request: WebhookRequest) -> list[InboundMail] | MailBridgeError:
+    def outcome(self, request: WebhookRequest) -> list[Brought] | MailBridgeError:
         """Run the whole way of a request. Anything but our errors fails the test."""
         try:
             self.adapter.verify(request, self.account)
@@ -166,55 +176,19 @@ class AdapterContract:
             assert key.isascii() and 0 < len(key) <= 128
             assert len(bytes.fromhex(self.adapter.content_hash(request))) == 32
             self.adapter.missing(request, self.account)
-            mails = list(self.adapter.parse(request, {}, self.account))
+            brought = list(self.adapter.parse(request, {}, self.account))
         except PayloadError as error:
             return error
-        for mail in mails:
-            self.check_mail(mail)
-        return mails
+        for item in brought:
+            self.check(item)
+        return brought
 
-    def check_mail(self, mail: InboundMail) -> None:
+    def check(self, item: Brought) -> None:
         """What the core relies on, whatever was posted."""
-        assert isinstance(mail.mime, bytes) and mail.mime
-        addresses = [*mail.envelope_recipients, mail.envelope_sender or ""]
-        assert not any(set(item) & set("\r\n\0 <>,") for item in addresses)
-        assert "" not in mail.envelope_recipients
-        assert all(mail.notes)
-        lines = [mail.provider_reference, *mail.notes, *addresses]
-        assert not any(set(line) & set("\r\n") for line in lines)
-        for text in (*lines, mail.stripped_text):  # PostgreSQL takes them
-            assert "\0" not in text and text.encode() is not None
-
-    # --- Genuine ---
-
-    def test_a_genuine_post_gives_back_the_mail(self):
-        [mail] = self.outcome(self.post())
-        parts = split_mime(mail.mime)
-        assert parts.text == MAIL.text
-        assert parts.html == MAIL.html
-        assert [(a.content, a.filename) for a in parts.attachments] == [
-            (a.content, a.filename) for a in MAIL.attachments
-        ]
-        assert parts.attachments[0].content_id == "logo@1"
-        for name, value in MAIL.headers:
-            assert value in [v for k, v in parts.headers if k.lower() == name.lower()]
-        assert mail.envelope_sender == SENDER
-        assert mail.envelope_recipients == (RECIPIENT,)
-        assert not mail.notes
-
-    def test_headers_stay_in_order(self):
-        [mail] = self.outcome(self.post())
-        wanted = [name.lower() for name, _value in MAIL.headers]
-        found = [name.lower() for name, _v in split_mime(mail.mime).headers]
-        assert [name for name in found if name in wanted] == wanted
-
-    @pytest.mark.parametrize("sender", ["", SENDER])
-    def test_the_null_sender_stays_null(self, sender):
-        sample = self.adapter.compose_post(
-            build_mime(MAIL), sender, RECIPIENT, self.account, NOW
-        )
-        [mail] = self.outcome(self.request(sample.headers, sample.body))
-        assert mail.envelope_sender == sender
+        if isinstance(item, DeliveryEvent):
+            check_event(item)
+        else:
+            check_mail(item)
 
     # --- Proof ---
 
@@ -299,9 +273,9 @@ class AdapterContract:
         content = content if isinstance(content, bytes) else content.encode()
         for name in self.fetches:
             try:
-                mails = self.adapter.parse(self.genuine, {name: content}, self.account)
-                for mail in mails:
-                    self.check_mail(mail)
+                found = self.adapter.parse(self.genuine, {name: content}, self.account)
+                for item in found:
+                    self.check(item)
             except PayloadError:
                 continue
 
@@ -326,39 +300,6 @@ class AdapterContract:
             headers = [h for h in request.headers if h[0] != "Content-Type"]
             headers.append(("Content-Type", value))
             self.outcome(self.request(headers, request.body))
-
-    # --- Too large ---
-
-    def large(self) -> WebhookRequest:
-        """A genuine post of some megabytes, as the door hands it over."""
-        big = Attachment(b"\x00\xfe" * 1_500_000, "video/mp4", "big.mp4")
-        request = self.post(build_mime(replace(MAIL, attachments=(big,))))
-        return replace_body(request, memory_mapped(request.body), truncated=True)
-
-    def test_a_large_post_is_verified_and_reduced(self):
-        request = self.large()
-        self.adapter.verify(request, self.account)
-        kept = self.adapter.reduce(request)
-        assert len(kept) < 1_200_000 < request.size
-        reduced = replace_body(request, kept, truncated=True, size=request.size)
-        assert self.adapter.reduce(self.large()) != b""
-        if self.signing_secret:
-            assert self.adapter.dedupe_key(reduced) == self.adapter.dedupe_key(request)
-        assert self.adapter.content_hash(reduced)
-        [mail] = self.adapter.parse(reduced, {}, self.account)
-        self.check_mail(mail)
-        assert mail.truncated and not mail.is_original
-        assert mail.size == request.size
-        assert mail.envelope_recipients == (RECIPIENT,)
-        parts = split_mime(mail.mime)
-        assert parts.header("subject") == MAIL.header("subject")
-        assert parts.header("message-id") == MAIL.header("message-id")
-
-    def test_reducing_a_small_post_keeps_who_wrote_to_whom(self):
-        request = self.post()
-        reduced = replace_body(request, self.adapter.reduce(request), truncated=True)
-        [mail] = self.adapter.parse(reduced, {}, self.account)
-        assert mail.envelope_sender == SENDER
 
     # --- Secrets and answers ---
 
@@ -398,6 +339,36 @@ class AdapterContract:
         assert self.adapter.retry_horizon >= timedelta(hours=1)
 
 
+def check_mail(mail: InboundMail) -> None:
+    """What the core relies on in a mail."""
+    assert isinstance(mail.mime, bytes) and mail.mime
+    addresses = [*mail.envelope_recipients, mail.envelope_sender or ""]
+    assert not any(set(item) & set("\r\n\0 <>,") for item in addresses)
+    assert "" not in mail.envelope_recipients
+    assert all(mail.notes)
+    lines = [mail.provider_reference, *mail.notes, *addresses]
+    assert not any(set(line) & set("\r\n") for line in lines)
+    for text in (*lines, mail.stripped_text):  # PostgreSQL takes them
+        assert "\0" not in text and text.encode() is not None
+
+
+def check_event(event: DeliveryEvent) -> None:
+    """What the core relies on in an event."""
+    assert event.type in get_args(EventType)
+    assert event.bounce_class in get_args(BounceClass)
+    assert event.occurred_at.utcoffset() == timedelta(0)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{0,64}", event.reference)
+    assert not set(event.recipient) & set("\r\n\0 <>,")
+    assert len(event.recipient) <= 320 and len(event.url) <= 4000
+    reply = event.reply or Reply("remote")
+    assert 0 <= reply.code <= 999 and len(reply.text) <= 1000
+    names = (event.provider_reference, event.event_reference, event.message_id)
+    shown = (event.user_agent, event.ip, event.url, reply.enhanced, reply.text)
+    for text in (*names, *shown, *event.metadata, *event.metadata.values()):
+        assert not set(text) & set("\r\n\0") and text.encode() is not None
+        assert len(text) <= 4000
+
+
 def replace_body(
     request: WebhookRequest, body: bytes | mmap.mmap, **more
 ) -> WebhookRequest:
@@ -406,7 +377,92 @@ def replace_body(
     return replace(request, body=body, **more)
 
 
-class SignedContract(AdapterContract):
+class AdapterContract(PostContract):
+    """For a provider that posts mail: subclass as ``Test…``, set what differs."""
+
+    # --- Genuine ---
+
+    def test_a_genuine_post_gives_back_the_mail(self):
+        [mail] = self.outcome(self.post())
+        parts = split_mime(mail.mime)
+        assert parts.text == MAIL.text
+        assert parts.html == MAIL.html
+        assert [(a.content, a.filename) for a in parts.attachments] == [
+            (a.content, a.filename) for a in MAIL.attachments
+        ]
+        assert parts.attachments[0].content_id == "logo@1"
+        for name, value in MAIL.headers:
+            assert value in [v for k, v in parts.headers if k.lower() == name.lower()]
+        assert mail.envelope_sender == SENDER
+        assert mail.envelope_recipients == (RECIPIENT,)
+        assert not mail.notes
+
+    def test_headers_stay_in_order(self):
+        [mail] = self.outcome(self.post())
+        wanted = [name.lower() for name, _value in MAIL.headers]
+        found = [name.lower() for name, _v in split_mime(mail.mime).headers]
+        assert [name for name in found if name in wanted] == wanted
+
+    @pytest.mark.parametrize("sender", ["", SENDER])
+    def test_the_null_sender_stays_null(self, sender):
+        sample = self.adapter.compose_post(
+            build_mime(MAIL), sender, RECIPIENT, self.account, NOW
+        )
+        [mail] = self.outcome(self.request(sample.headers, sample.body))
+        assert mail.envelope_sender == sender
+
+    # --- Too large ---
+
+    def large(self) -> WebhookRequest:
+        """A genuine post of some megabytes, as the door hands it over."""
+        big = Attachment(b"\x00\xfe" * 1_500_000, "video/mp4", "big.mp4")
+        request = self.post(build_mime(replace(MAIL, attachments=(big,))))
+        return replace_body(request, memory_mapped(request.body), truncated=True)
+
+    def test_a_large_post_is_verified_and_reduced(self):
+        request = self.large()
+        self.adapter.verify(request, self.account)
+        kept = self.adapter.reduce(request)
+        assert len(kept) < 1_200_000 < request.size
+        reduced = replace_body(request, kept, truncated=True, size=request.size)
+        assert self.adapter.reduce(self.large()) != b""
+        if self.signing_secret:
+            assert self.adapter.dedupe_key(reduced) == self.adapter.dedupe_key(request)
+        assert self.adapter.content_hash(reduced)
+        [mail] = self.adapter.parse(reduced, {}, self.account)
+        check_mail(mail)
+        assert mail.truncated and not mail.is_original
+        assert mail.size == request.size
+        assert mail.envelope_recipients == (RECIPIENT,)
+        parts = split_mime(mail.mime)
+        assert parts.header("subject") == MAIL.header("subject")
+        assert parts.header("message-id") == MAIL.header("message-id")
+
+    def test_reducing_a_small_post_keeps_who_wrote_to_whom(self):
+        request = self.post()
+        reduced = replace_body(request, self.adapter.reduce(request), truncated=True)
+        [mail] = self.adapter.parse(reduced, {}, self.account)
+        assert mail.envelope_sender == SENDER
+
+
+class EventContract(PostContract):
+    """For a provider that posts events: ``compose_post`` makes one of a mail."""
+
+    def test_a_genuine_post_tells_of_the_recipient(self):
+        [event] = self.outcome(self.post())
+        assert event.type != "unknown"
+        assert event.recipient == RECIPIENT
+        assert event.message_id == MAIL.header("message-id")
+        assert event.occurred_at == NOW
+
+    def test_a_large_post_is_verified_and_reduced(self):
+        request = self.post()
+        request = self.request(request.headers, request.body + b" " * 3_000_000)
+        large = replace_body(request, memory_mapped(request.body), truncated=True)
+        assert len(self.adapter.reduce(large)) < 1_200_000
+
+
+class SignedPosts:
     """For a provider that signs: set ``signing_secret`` and ``keys``."""
 
     #: Two keys that the provider would accept as such.
@@ -484,6 +540,10 @@ class SignedContract(AdapterContract):
         else:
             with pytest.raises(SignatureError):
                 self.adapter.verify(request, self.account)
+
+
+class SignedContract(SignedPosts, AdapterContract):
+    """For a provider that signs what brings mail."""
 
     def test_two_posts_of_one_mail_are_two_posts(self):
         keys = {self.adapter.dedupe_key(self.post()) for _ in range(2)}

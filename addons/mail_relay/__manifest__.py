@@ -1,0 +1,12 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+{
+    "name": "Mail Relay",
+    "summary": "Sessions with SMTP servers that tell the truth about each recipient",
+    "version": "1.0.0",
+    "category": "Discuss",
+    "author": "Mail Bridge contributors",
+    "license": "LGPL-3",
+    "depends": ["mail_bridge"],
+    "installable": True,
+}
