@@ -2,6 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import base
 from . import mail_bridge_secret
+from . import mail_bridge_wake
 from . import mail_bridge_queue
 from . import mail_bridge_body
 from . import mail_bridge_account

@@ -6,7 +6,6 @@ import uuid
 from datetime import timedelta, timezone
 
 from odoo import api, fields, models
-from odoo.tools import ormcache
 
 from ..const import (
     BODY_DAYS,
@@ -60,6 +59,7 @@ class MailBridgeIntake(models.Model):
     _rec_name = "reference"
     _log_access = False
     _body_owner = "intake_id"
+    _drain_code = LANE_CODE
 
     account_id = fields.Many2one(
         "mail.bridge.account", required=True, readonly=True, ondelete="cascade"
@@ -184,27 +184,6 @@ class MailBridgeIntake(models.Model):
     def _cron_process(self):
         """Entry point of the drains."""
         self._drain()
-
-    @api.model
-    @ormcache("lane")
-    def _drain_crons(self, lane="main"):
-        domain = [
-            ("model_id.model", "=", self._name),
-            ("ir_actions_server_id.code", "=", LANE_CODE[lane]),
-        ]
-        crons = self.env["ir.cron"].sudo().with_context(active_test=False)
-        return crons.search(domain).ids
-
-    @api.model
-    def _has_drain(self, lane):
-        """Tell whether anybody works on a lane."""
-        crons = self.env["ir.cron"].sudo().browse(self._drain_crons(lane)).exists()
-        return any(crons.mapped("active"))
-
-    @api.model
-    def _has_all_drains(self):
-        """Tell whether somebody works on each lane."""
-        return all(map(self._has_drain, LANE_CODE))
 
     @api.model
     def _work(self, row_id, attempt):
