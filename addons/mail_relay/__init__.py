@@ -1,2 +1,18 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo.addons.mail_bridge import reset_provider, setup_provider
+from odoo.addons.mail_bridge.providers import registry
+
+from . import models
+from . import wizards
+from .adapter import SmtpAdapter
+
+registry.register(SmtpAdapter)
+
+
+def post_init_hook(env):
+    setup_provider(env, "smtp")
+
+
+def uninstall_hook(env):
+    reset_provider(env, "smtp")

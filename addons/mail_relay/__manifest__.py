@@ -8,5 +8,7 @@
     "author": "Mail Bridge contributors",
     "license": "LGPL-3",
     "depends": ["mail_bridge"],
-    "installable": True,
+    "data": ["views/mail_bridge_account_views.xml"],
+    "post_init_hook": "post_init_hook",
+    "uninstall_hook": "uninstall_hook",
 }

@@ -26,7 +26,7 @@ class MailgateController(http.Controller):
         adapter = registry.get(provider)
         if adapter is None and provider in TRY_AGAIN_STATUS:
             return try_again(request.httprequest.path)  # its addon is not loaded here
-        if adapter is None:
+        if adapter is None or not adapter.takes_posts:
             plain = [("Content-Type", "text/plain; charset=utf-8")]
             return request.make_response("unknown provider\n", plain, status=404)
         exchange = request.httprequest.environ[ENVIRON_KEY]

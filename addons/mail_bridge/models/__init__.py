@@ -6,6 +6,7 @@ from . import mail_bridge_wake
 from . import mail_bridge_queue
 from . import mail_bridge_body
 from . import mail_bridge_account
+from . import mail_bridge_account_abilities
 from . import mail_bridge_account_door
 from . import mail_bridge_account_setup
 from . import mail_bridge_token

@@ -253,15 +253,24 @@ class MailBridgeAccount(models.Model):
         ]
     )
     def _check_can_authenticate(self):
-        """An account that accepts posts needs a way to tell who posts."""
+        """An account that is on needs what its provider cannot do without."""
         for account in self.filtered(lambda account: account.state != "disabled"):
             adapter = account._adapter()
             if not adapter:
                 raise ValidationError(
                     self.env._("%(name)s has no provider.", name=account.name)
                 )
-            if missing := account._missing_authentication(adapter):
+            if missing := account._missing_setup(adapter):
                 raise ValidationError(missing)
+
+    def _missing_setup(self, adapter):
+        """Return why the account cannot be switched on, or ``False``.
+
+        For a provider that needs more than a proof of who posts, it must override this
+        method and say what is missing.
+        """
+        self.ensure_one()
+        return self.has_door and self._missing_authentication(adapter)
 
     def _missing_authentication(self, adapter):
         """Return why nobody could prove to be the provider, or ``False``."""

@@ -112,9 +112,9 @@ class MailBridgeAccount(models.Model):
         return int(BODY_FACTOR * self._mail_limit()) + BODY_MARGIN_BYTES
 
     def _webhook_path(self):
-        """Return the path that providers post to; ``""`` without a provider."""
+        """Return the path that providers post to; ``""`` where none does."""
         self.ensure_one()
-        if self.code == "none" or not self.id:
+        if not self.has_door or not self.id:
             return ""
         if not self.require_token and self.can_omit_token:
             return f"/mailgate/{self.code}"

@@ -54,7 +54,7 @@ class MailBridgeAccount(models.Model):
                 name: secret_variable(account.reference, name)
                 for name in (account._secret_names() if account.reference else ())
             }
-            known = account.code, URL_TOKEN
+            known = (account.code, URL_TOKEN) if account.has_door else account.code
             own = [v for name, v in variables.items() if name.startswith(known)]
             given = filter(account._secret_outside, variables)
             account.secret_variables = ", ".join(sorted(own))
@@ -71,27 +71,43 @@ class MailBridgeAccount(models.Model):
             )
 
     def _setup_steps(self, adapter):
-        """Return the steps before a mail can come (dicts of state, label, hint)."""
-        missing = self._missing_authentication(adapter)
-        address, why_not = self._public_address()
+        """Return the steps before a mail can come or go (see :func:`setup_step`)."""
         return [
-            _step(not missing, self.env._("The provider can prove who it is"), missing),
+            *self._provider_steps(adapter),
             *self._server_steps(),
-            _step(address, self.env._("The address is public and encrypted"), why_not),
-            *self._token_steps(),
-            _step(
+            *(self._address_steps() if self.has_door else ()),
+            setup_step(
                 self.state != "disabled",
                 self.env._("The account is switched on"),
-                self.env._("Press Enable, or Test Mode to keep mails in the Inbox."),
+                self.env._("Press Enable, or Test Mode to keep mails in the Inbox.")
+                if self.can_receive
+                else self.env._("Press Enable."),
             ),
         ]
+
+    def _provider_steps(self, adapter):
+        """Return what the account needs of its provider.
+
+        For a provider that needs more, it must override this method and add steps.
+        """
+        if not self.has_door:
+            return []
+        missing = self._missing_authentication(adapter)
+        label = self.env._("The provider can prove who it is")
+        return [setup_step(not missing, label, missing)]
+
+    def _address_steps(self):
+        """Return what the address needs that providers post to."""
+        address, why_not = self._public_address()
+        label = self.env._("The address is public and encrypted")
+        return [setup_step(address, label, why_not), *self._token_steps()]
 
     def _token_steps(self):
         """Return what is wrong with an address that the environment gives, if it is."""
         if not secret_outside(self.reference, URL_TOKEN):
             return []
         return [
-            _step(
+            setup_step(
                 self._secret_outside(URL_TOKEN),
                 self.env._("The address of the environment is a secret"),
                 self.env._(
@@ -106,18 +122,20 @@ class MailBridgeAccount(models.Model):
     def _server_steps(self):
         """Return what this server needs, whatever the account."""
         keys = self.key_problem
-        active = self.env["mail.bridge.intake"]._has_all_drains()
         hint = self.env._(
             "%(why)s. Give it the key ring in MAIL_BRIDGE_KEYS.", why=keys
         )
+        label = self.env._("This server reads the credentials")
         return [
-            _step(
-                not keys,
-                self.env._("This server reads the credentials"),
-                hint,
-                fault=True,
-            ),
-            _step(
+            setup_step(not keys, label, hint, fault=True),
+            *(self._intake_steps() if self.has_door else ()),
+        ]
+
+    def _intake_steps(self):
+        """Return what this server needs to take posts."""
+        active = self.env["mail.bridge.intake"]._has_all_drains()
+        return [
+            setup_step(
                 guard_is_loaded(),
                 self.env._("The guard is loaded server-wide"),
                 self.env._(
@@ -126,7 +144,7 @@ class MailBridgeAccount(models.Model):
                 ),
                 fault=True,
             ),
-            _step(
+            setup_step(
                 config["max_cron_threads"] and active,
                 self.env._("Scheduled actions process the mail"),
                 self.env._(
@@ -140,6 +158,17 @@ class MailBridgeAccount(models.Model):
 
     def _traffic_steps(self):
         """Return the steps that mails themselves tick off."""
+        return [
+            *(self._arrival_steps() if self.can_receive else ()),
+            setup_step(
+                not self.open_notice_count,
+                self.env._("All notices are solved"),
+                self.env._("Open them (button above) and mark them as solved."),
+                fault=True,
+            ),
+        ]
+
+    def _arrival_steps(self):
         # the test button's mails do not count: the provider had no part in them
         real = [
             ("account_id", "=", self._origin.id),
@@ -147,7 +176,7 @@ class MailBridgeAccount(models.Model):
         ]
         Message = self.env["mail.bridge.message"]
         return [
-            _step(
+            setup_step(
                 Message.search_count(real, limit=1),
                 self.env._("The provider delivered a first mail"),
                 self.env._(
@@ -155,16 +184,10 @@ class MailBridgeAccount(models.Model):
                     "real mail: a test mail does not go through the provider."
                 ),
             ),
-            _step(
+            setup_step(
                 Message.search_count([*real, ("state", "=", "routed")], limit=1),
                 self.env._("A real mail found its record"),
                 self.env._("Write a mail to an address that has an alias in Odoo."),
-            ),
-            _step(
-                not self.open_notice_count,
-                self.env._("All notices are solved"),
-                self.env._("Open them (button above) and mark them as solved."),
-                fault=True,
             ),
         ]
 
@@ -284,7 +307,7 @@ class MailBridgeAccount(models.Model):
             raise type(error)(mask_path(str(error))) from None
 
 
-def _step(done, label, hint, fault=False):
+def setup_step(done, label, hint, fault=False):
     """Return one line of the checklist; the hint only where something is to do."""
     if done:
         return {"state": "done", "label": label}

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from ..exceptions import PayloadError
+from .check import Check
 from .delivery import DeliveryEvent, OutgoingMail, SendReceipt
 from .forms import Form, read_form
 from .payload import Json, read_object
@@ -251,6 +252,11 @@ class ProviderAdapter(ABC):
     #: Whether the provider takes a repeated ``idempotency_key`` for the same sending.
     is_idempotent: ClassVar[bool] = False
 
+    @property
+    def takes_posts(self) -> bool:
+        """Whether the provider posts to us; else its accounts have no door."""
+        return bool(self.supports & {"inbound", "events"})
+
     @abstractmethod
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """For a provider that signs, it must check the raw bytes against all live keys.
@@ -327,6 +333,14 @@ class ProviderAdapter(ABC):
 
         :raises TemporaryError: it cannot be asked now.
         :raises PermanentError: it cannot be asked at all.
+        """
+        raise NotImplementedError
+
+    def check(self, account: AccountFacts) -> Check:
+        """For a provider that sends, it must try the account without sending a mail.
+
+        :raises TemporaryError: the provider cannot be asked now.
+        :raises PermanentError: it refuses the account.
         """
         raise NotImplementedError
 

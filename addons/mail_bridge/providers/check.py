@@ -1,0 +1,36 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What a test of an account finds: each step with its time, and what ended it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .delivery import Reply, Stage
+
+
+@dataclass(frozen=True)
+class CheckStep:
+    """One step. ``subject`` is what was tried (an address, a host, a version of TLS).
+
+    ``problem`` is what went wrong, one line without secrets; ``seconds`` is ``None``
+    where nobody measured.
+    """
+
+    stage: Stage
+    subject: str = ""
+    seconds: float | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The steps in the order in which they ended.
+
+    ``failure`` is what ended the test, ``None``: a mail could be sent. ``offers`` are
+    the abilities that the server names.
+    """
+
+    steps: tuple[CheckStep, ...] = ()
+    failure: Reply | None = None
+    offers: tuple[str, ...] = ()
