@@ -19,6 +19,7 @@
         "data/mail_bridge_account_data.xml",
         "views/mail_bridge_notice_views.xml",
         "views/mail_bridge_intake_views.xml",
+        "views/mail_bridge_event_views.xml",
         "views/mail_bridge_message_views.xml",
         "views/mail_bridge_account_views.xml",
         "views/res_config_settings_views.xml",

@@ -39,6 +39,11 @@ WAKE_SECONDS = 0.2
 #: at most one trigger row per 200 ms.
 LINGER_SECONDS = 0.45
 
+#: Delivery events that are applied at once.
+EVENT_BATCH = 1000
+#: How long an event waits for a mail that nobody here knows.
+UNMATCHED_DAYS = 3
+
 #: Header fields that are never stored.
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 

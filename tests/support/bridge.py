@@ -134,7 +134,8 @@ class Bridge:
                SELECT res_id, now() AT TIME ZONE 'UTC' FROM ir_model_data
                 WHERE module = 'mail_bridge' AND model = 'ir.cron'
                   AND name IN ('ir_cron_process_intake',
-                               'ir_cron_process_intake_2', 'ir_cron_fetch')"""
+                               'ir_cron_process_intake_2', 'ir_cron_fetch',
+                               'ir_cron_apply_events')"""
         )
         with databases.cursor(self.connection) as cr:
             cr.execute("SELECT pg_notify('cron_trigger', %s)", [self.database])

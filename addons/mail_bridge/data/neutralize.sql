@@ -5,3 +5,6 @@ DELETE FROM mail_bridge_token;
 UPDATE mail_bridge_intake SET state = 'dead', error = 'neutralized copy'
  WHERE state IN ('pending', 'failed');
 DELETE FROM ir_config_parameter WHERE key = 'mail_bridge.key_fingerprint';
+UPDATE mail_bridge_event SET state = 'dead', error = 'neutralized copy',
+       next_attempt = NULL
+ WHERE state IN ('pending', 'unmatched');

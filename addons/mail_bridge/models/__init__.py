@@ -13,6 +13,8 @@ from . import mail_bridge_token
 from . import mail_bridge_notice
 from . import mail_bridge_intake
 from . import mail_bridge_intake_network
+from . import mail_bridge_event
+from . import mail_bridge_event_apply
 from . import mail_bridge_served
 from . import mail_bridge_message
 from . import mail_bridge_message_answer

@@ -19,6 +19,7 @@ from ..const import (
 from ..exceptions import NotHereError
 from ..keyring import KeyRingError
 from ..providers.base import WebhookRequest
+from ..providers.delivery import DeliveryEvent
 from ..providers.errand import VERDICTS, read_verdicts
 from ..providers.evidence import unjudged, with_dkim_verdicts, with_server_results
 from .mail_bridge_queue import CONFLICTS
@@ -189,12 +190,12 @@ class MailBridgeIntake(models.Model):
     def _work(self, row_id, attempt):
         intake = self._hold(row_id, attempt)
         request, facts = intake._request(), intake._account_facts()
-        lacking, mails = intake._read_mails(request, facts)
+        lacking, mails, events = intake._read_content(request, facts)
         del request  # a large mail is in memory often enough without it
         if lacking:
             intake._move("network", attempt)
         else:
-            intake._deliver(mails)
+            intake._deliver(mails, events)
 
     def _account_facts(self):
         """Return what the adapter may know of the account.
@@ -209,31 +210,39 @@ class MailBridgeIntake(models.Model):
         except KeyRingError as error:
             raise NotHereError(str(error)) from error
 
-    def _read_mails(self, request, facts):
+    def _read_content(self, request, facts):
         """Read a post as far as it can be read.
 
-        :return: ``(errand, mails)``: what has to be got first (arguments of
-            ``providers.errand.Errand``) and no mails, or nothing and the mails, judged.
+        :return: ``(errand, mails, events)``: what has to be got first (arguments of
+            ``providers.errand.Errand``) and nothing else, or no errand and the mails,
+            judged, and the delivery events.
         """
         account = self.account_id
         asked = account._adapter().missing(request, facts)
         got = self._fetched() if asked else {}
         if wanted := [item for item in asked if item.name not in got]:
-            return {"requests": wanted}, []
-        mails = self._parsed(request, facts, got)
+            return {"requests": wanted}, [], []
+        mails, events = self._parsed(request, facts, got)
         if account.check_dkim and (signed := unjudged(mails)):
             verdicts = self._stored_verdicts(got or self._fetched())
             if len(verdicts) != len(signed):
-                return {"mails": [mail.mime for mail in signed]}, []
+                return {"mails": [mail.mime for mail in signed]}, [], []
             mails = with_dkim_verdicts(mails, verdicts)
-        return {}, mails
+        return {}, mails, events
 
     def _parsed(self, request, facts, got):
-        """Return the mails of a post with what mail servers wrote about them."""
+        """Return what a post holds: its mails, with what mail servers wrote about
+        them, and its delivery events.
+        """
         fetched = {name: content for name, content in got.items() if content}
-        mails = self.account_id._adapter().parse(request, fetched, facts)
         trusted = self.account_id.trusted_authserv_id or ""
-        return [with_server_results(mail, trusted) for mail in mails]
+        mails, events = [], []
+        for item in self.account_id._adapter().parse(request, fetched, facts):
+            if isinstance(item, DeliveryEvent):
+                events.append(item)
+            else:
+                mails.append(with_server_results(item, trusted))
+        return mails, events
 
     def _fetched(self):
         """Return what was got for this post by name; no bytes: could not be had."""
@@ -248,12 +257,13 @@ class MailBridgeIntake(models.Model):
     def _stored_verdicts(self, got):
         return read_verdicts(got[VERDICTS]) if VERDICTS in got else []
 
-    def _deliver(self, mails):
-        """Turn mails into messages, in this transaction."""
+    def _deliver(self, mails, events=()):
+        """Turn mails into messages and keep events, in this transaction."""
         self.ensure_one()
         Message = self.env["mail.bridge.message"]
         for number, mail in enumerate(mails):
             Message._receive(self, number, mail)
+        self.env["mail.bridge.event"]._store(self.account_id, events, "webhook", self)
         self._set_done()
         account, moment = self.account_id, self.received_at
         if not account.first_post_date:
@@ -291,7 +301,7 @@ class MailBridgeIntake(models.Model):
         """
         self.ensure_one()
         got = self._fetched()
-        mails = self._parsed(self._request(), self._account_facts(), got)
+        mails, _events = self._parsed(self._request(), self._account_facts(), got)
         verdicts = self._stored_verdicts(got)
         if verdicts and len(verdicts) == len(unjudged(mails)):
             mails = with_dkim_verdicts(mails, verdicts)
@@ -314,7 +324,8 @@ class MailBridgeIntake(models.Model):
         horizon = self._horizon("message_days", MESSAGE_DAYS)
         old = self._over_since(horizon, batch)
         forgotten = self.env["mail.bridge.served"]._forget_before(horizon, batch)
-        full = batch in (bodies, len(old), forgotten)
+        events = self.env["mail.bridge.event"]._forget_before(horizon, batch)
+        full = batch in (bodies, len(old), forgotten, events)
         old.message_ids.unlink()
         old.unlink()
         if full:

@@ -83,7 +83,8 @@ class MailBridgeIntake(models.Model):
     def _errand(self, row_id, attempt, seconds):
         """Return what to get for a claimed post, and the bytes it holds meanwhile."""
         intake = self._hold(row_id, attempt)
-        lacking, _mails = intake._read_mails(intake._request(), intake._account_facts())
+        request, facts = intake._request(), intake._account_facts()
+        lacking, _mails, _events = intake._read_content(request, facts)
         size = sum(map(len, lacking.get("mails", ())))
         return Errand(attempt, **lacking, seconds=seconds), size
 

@@ -12,17 +12,9 @@ from psycopg2 import errors
 
 from odoo import api, fields, models
 
-from odoo.addons.mail_bridge_guard.memory import (
-    LARGE_BYTES,
-    give_back,
-    resident_bytes,
-)
-
 from ..const import (
     BACKOFF_MINUTES,
     CONFLICT_TRIES,
-    DRAIN_SECONDS,
-    LINGER_SECONDS,
     MAX_TRIES,
     NOT_HERE_SECONDS,
 )
@@ -114,33 +106,6 @@ class MailBridgeQueue(models.AbstractModel):
     # --- Drain ---
 
     @api.model
-    def _drain(self, seconds=DRAIN_SECONDS, linger=LINGER_SECONDS):
-        """Work on due rows until none is left or the time is over.
-
-        Ends by looking once more after a pause, because a post that finds a trigger
-        row already there does not add one.
-        """
-        self._note_wake()
-        end = time.monotonic() + seconds
-        looked_again = False
-        memory = resident_bytes()
-        while time.monotonic() < end:
-            claim = self._claim()
-            if claim:
-                looked_again = False
-                self._try(*claim)
-                if resident_bytes() > memory + LARGE_BYTES:
-                    self.env.invalidate_all()
-                    give_back()
-                    memory = resident_bytes()
-            elif looked_again:
-                return
-            else:
-                looked_again = True
-                time.sleep(linger)
-        self._wake(always=True)
-
-    @api.model
     def _claim(self, lane="main"):
         """Take the most urgent due row: ``(id, number of this try)`` or ``None``."""
         cr = self.env.cr
@@ -203,12 +168,6 @@ class MailBridgeQueue(models.AbstractModel):
             return False
         self._fail(row_id, attempt, PermanentError("gave up"), keep=True)
         return True
-
-    def _forget(self):
-        """Undo the transaction and what the ORM remembers of it."""
-        self.env.cr.rollback()
-        self.env.transaction.reset()
-        self.env.registry.reset_changes()
 
     @api.model
     def _work(self, row_id, attempt):

@@ -5,7 +5,13 @@ import time
 from odoo import api, models
 from odoo.tools import ormcache
 
-from ..const import DRAIN_SECONDS, WAKE_SECONDS
+from odoo.addons.mail_bridge_guard.memory import (
+    LARGE_BYTES,
+    give_back,
+    resident_bytes,
+)
+
+from ..const import DRAIN_SECONDS, LINGER_SECONDS, WAKE_SECONDS
 
 _woken: dict[tuple[str, ...], float] = {}
 
@@ -14,8 +20,8 @@ class MailBridgeWake(models.AbstractModel):
     """Calls the cron records that drain the rows of a model, and never too often.
 
     A model that inherits must set ``_drain_code`` (the code of its cron records by
-    lane; an administrator may copy one), and call ``_note_wake`` before it looks for
-    work.
+    lane; an administrator may copy one), and either implement ``_claim`` and ``_try``
+    for ``_drain``, or call ``_note_wake`` before it looks for work.
     """
 
     _name = "mail.bridge.wake"
@@ -43,6 +49,53 @@ class MailBridgeWake(models.AbstractModel):
     def _has_all_drains(self):
         """Tell whether somebody works on each lane."""
         return all(map(self._has_drain, self._drain_code))
+
+    @api.model
+    def _drain(self, seconds=DRAIN_SECONDS, linger=LINGER_SECONDS):
+        """Work on due rows until none is left or the time is over.
+
+        Ends by looking once more after a pause, because a post that finds a trigger
+        row already there does not add one.
+        """
+        self._note_wake()
+        end = time.monotonic() + seconds
+        looked_again = False
+        memory = resident_bytes()
+        while time.monotonic() < end:
+            claim = self._claim()
+            if claim:
+                looked_again = False
+                self._try(*claim)
+                if resident_bytes() > memory + LARGE_BYTES:
+                    self.env.invalidate_all()
+                    give_back()
+                    memory = resident_bytes()
+            elif looked_again:
+                return
+            else:
+                looked_again = True
+                time.sleep(linger)
+        self._wake(always=True)
+
+    @api.model
+    def _claim(self, lane="main"):
+        """For its rows to be drained, a model must override this method and return what
+        ``_try`` takes, committed, or ``None`` where nothing is due.
+        """
+        raise NotImplementedError
+
+    @api.model
+    def _try(self, *claim):
+        """For its rows to be drained, a model must override this method; every outcome
+        must end in a committed state.
+        """
+        raise NotImplementedError
+
+    def _forget(self):
+        """Undo the transaction and what the ORM remembers of it."""
+        self.env.cr.rollback()
+        self.env.transaction.reset()
+        self.env.registry.reset_changes()
 
     @api.model
     def _note_wake(self):

@@ -4,6 +4,7 @@ from . import test_account
 from . import test_answer
 from . import test_built_mail
 from . import test_companies
+from . import test_event
 from . import test_everyday
 from . import test_forgery
 from . import test_intake

@@ -5,6 +5,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from odoo import fields
+from odoo.modules.neutralize import get_neutralization_queries
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 from ..providers.base import AuthenticationVerdicts, InboundMail
@@ -111,3 +112,10 @@ class BridgeCase(TransactionCase):
     def posts(self, record):
         """Return the mails that came into a record's chatter."""
         return record.message_ids.filtered(lambda post: post.message_type == "email")
+
+    def neutralize(self):
+        """Make the database what a copy of it becomes."""
+        self.env.flush_all()
+        for query in get_neutralization_queries(["mail_bridge"]):
+            self.env.cr.execute(query)
+        self.env.invalidate_all()

@@ -1,6 +1,5 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from odoo.modules.neutralize import get_neutralization_queries
 from odoo.tests import tagged
 
 from .common import BridgeCase
@@ -9,12 +8,6 @@ from .common import BridgeCase
 @tagged("post_install", "-at_install")
 class TestNeutralize(BridgeCase):
     """A copy of the database takes no mail, knows no secret, and says so."""
-
-    def neutralize(self):
-        self.env.flush_all()
-        for query in get_neutralization_queries(["mail_bridge"]):
-            self.env.cr.execute(query)
-        self.env.invalidate_all()
 
     def test_accounts_are_off_and_sorted_as_such(self):
         off = self.env["mail.bridge.account"].create({"name": "Off", "sequence": 0})

@@ -15,6 +15,7 @@ ACTIONS = (
     "mail_bridge_message_action",
     "mail_bridge_message_report_action",
     "mail_bridge_intake_action",
+    "mail_bridge_event_action",
     "mail_bridge_notice_action",
 )
 

@@ -3,13 +3,14 @@ import { Component } from "@odoo/owl";
 import { registry } from "@web/core/registry";
 import { standardFieldProps } from "@web/views/fields/standard_field_props";
 
-/** HTTP headers, stored as a JSON list of pairs. */
+/** Names and values, stored as a JSON list of pairs or as an object. */
 export class HeadersField extends Component {
     static template = "mail_bridge.HeadersField";
     static props = { ...standardFieldProps };
 
     get pairs() {
-        return JSON.parse(this.props.record.data[this.props.name] || "[]");
+        const stored = JSON.parse(this.props.record.data[this.props.name] || "[]");
+        return Array.isArray(stored) ? stored : Object.entries(stored);
     }
 }
 
