@@ -14,6 +14,7 @@ TRY_AGAIN_STATUS = {
     "mailgun": 503,
     "improvmx": 503,
     "raw": 503,
+    "smtp2go": 503,
     "demo": 503,
 }
 

@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 {
     "name": "Mail Bridge: Mailgun",
-    "summary": "Mailgun routes post mail into the chatter",
+    "summary": "Mailgun posts mail into the chatter, sends it, and tells its fate",
     "version": "1.0.0",
     "category": "Discuss",
     "author": "Mail Bridge contributors",

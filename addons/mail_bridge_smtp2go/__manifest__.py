@@ -8,5 +8,8 @@
     "author": "Mail Bridge contributors",
     "license": "LGPL-3",
     "depends": ["mail_bridge"],
-    "data": [],
+    "data": ["views/mail_bridge_account_views.xml"],
+    "demo": ["demo/mail_bridge_account_demo.xml"],
+    "post_init_hook": "post_init_hook",
+    "uninstall_hook": "uninstall_hook",
 }

@@ -21,6 +21,8 @@ class AccountContract:
 
     code = ""
     credentials = {}
+    #: Without this, Odoo's loader runs only the tests that a class itself defines.
+    allow_inherited_tests_method = True
 
     def make(self, **values):
         return self.env["mail.bridge.account"].create(

@@ -4,7 +4,7 @@ import os
 from unittest.mock import patch
 
 from odoo.exceptions import ValidationError
-from odoo.tests import TransactionCase, tagged
+from odoo.tests import Form, TransactionCase, tagged
 
 from odoo.addons.mail_bridge.tests.account_contract import AccountContract
 
@@ -66,3 +66,30 @@ class TestMailgunAccount(AccountContract, TransactionCase):
         self.assertTrue(account.webhook_url.endswith("/mailgate/mailgun"))
         account.require_token = True
         self.assertRegex(account.webhook_url, r"/mailgate/mailgun/[\w-]{32}$")
+
+    def test_facts_hold_what_sending_needs(self):
+        account = self.make(
+            mailgun_api_key=KEY, mailgun_domain="mg.example.com", mailgun_region="eu"
+        )
+        facts = account._facts()
+        self.assertEqual(facts.secret("api_key"), KEY)
+        self.assertEqual(facts.options["domain"], "mg.example.com")
+        self.assertEqual(facts.options["region"], "eu")
+
+    def test_other_providers_get_none_of_its_options(self):
+        other = self.env["mail.bridge.account"].create({"name": "Other"})
+        self.assertFalse({"domain", "region"} & other._adapter_options().keys())
+
+    def test_what_is_no_domain_is_refused_at_once(self):
+        for name in ("mg.example.com/messages", "two words", "https://mg.example.com"):
+            with self.subTest(name=name), self.assertRaises(ValidationError):
+                self.make(mailgun_domain=name)
+
+    def test_the_form_shows_what_sending_needs(self):
+        account = self.make(mailgun_signing_key=KEY).with_user(self.head())
+        with Form(account) as form:
+            form.mailgun_api_key = KEY
+            form.mailgun_domain = "mg.example.com"
+            form.mailgun_region = "eu"
+        self.assertEqual(account.sudo()._facts().options["region"], "eu")
+        self.assertEqual(account.mailgun_events_url, f"{account.webhook_url}/events")
