@@ -22,6 +22,8 @@
         "views/mail_bridge_event_views.xml",
         "views/mail_bridge_message_views.xml",
         "views/mail_bridge_account_views.xml",
+        "wizards/mail_bridge_key_wizard_views.xml",
+        "views/mail_bridge_key_views.xml",
         "views/res_config_settings_views.xml",
         "views/mail_bridge_menus.xml",
         "wizards/mail_bridge_route_wizard_views.xml",

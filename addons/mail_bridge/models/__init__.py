@@ -10,6 +10,7 @@ from . import mail_bridge_account_abilities
 from . import mail_bridge_account_door
 from . import mail_bridge_account_setup
 from . import mail_bridge_token
+from . import mail_bridge_key
 from . import mail_bridge_notice
 from . import mail_bridge_intake
 from . import mail_bridge_intake_network

@@ -8,6 +8,7 @@ from . import test_event
 from . import test_everyday
 from . import test_forgery
 from . import test_intake
+from . import test_key
 from . import test_neutralize
 from . import test_repair
 from . import test_reply_signature
