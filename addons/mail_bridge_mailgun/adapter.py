@@ -27,6 +27,7 @@ from odoo.addons.mail_bridge.providers.base import (
     WebhookRequest,
     digest,
 )
+from odoo.addons.mail_bridge.providers.check import Check
 from odoo.addons.mail_bridge.providers.delivery import (
     DeliveryEvent,
     OutgoingMail,
@@ -37,7 +38,7 @@ from odoo.addons.mail_bridge.providers.mime import MailParts, split_mime
 from odoo.addons.mail_bridge.providers.original import ORIGINAL, original_at
 from odoo.addons.mail_bridge.providers.payload import content_digest, read_object
 
-from . import const, history, sending
+from . import checking, const, history, sending
 from .events import read_webhook
 from .post import MailgunPost
 
@@ -146,6 +147,10 @@ class MailgunAdapter(ProviderAdapter):
     def find(self, mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
         """Ask for the events of a Message-ID, of the last 15 minutes."""
         return history.find(mail, account)
+
+    def check(self, account: AccountFacts) -> Check:
+        """Ask for the domain's state."""
+        return checking.check(account)
 
     def compose_post(
         self,

@@ -17,6 +17,7 @@ from odoo.addons.mail_bridge.providers.base import (
     WebhookRequest,
     utcnow,
 )
+from odoo.addons.mail_bridge.providers.check import Check
 from odoo.addons.mail_bridge.providers.delivery import (
     DeliveryEvent,
     OutgoingMail,
@@ -25,7 +26,7 @@ from odoo.addons.mail_bridge.providers.delivery import (
 from odoo.addons.mail_bridge.providers.forms import encode_form
 from odoo.addons.mail_bridge.providers.mimescan import scan_header
 
-from . import const, history, proof, sending
+from . import checking, const, history, proof, sending
 from .events import read_events
 from .post import content_hash, read_post, reduce_post
 
@@ -82,6 +83,10 @@ class Smtp2goAdapter(ProviderAdapter):
     def find(self, mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
         """Ask the activity search, by our reference or the Message-ID."""
         return history.find(mail, account)
+
+    def check(self, account: AccountFacts) -> Check:
+        """Ask for the permissions of the key."""
+        return checking.check(account)
 
     def compose_post(
         self,

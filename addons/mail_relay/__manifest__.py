@@ -8,7 +8,11 @@
     "author": "Mail Bridge contributors",
     "license": "LGPL-3",
     "depends": ["mail_bridge"],
-    "data": ["views/mail_bridge_account_views.xml"],
+    "data": [
+        "security/ir.model.access.csv",
+        "views/mail_bridge_account_views.xml",
+        "wizards/mail_relay_test_wizard_views.xml",
+    ],
     "post_init_hook": "post_init_hook",
     "uninstall_hook": "uninstall_hook",
 }

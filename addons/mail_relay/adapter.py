@@ -9,7 +9,7 @@ from datetime import date
 
 from odoo.addons.mail_bridge.exceptions import PermanentError
 from odoo.addons.mail_bridge.providers.base import AccountFacts
-from odoo.addons.mail_bridge.providers.check import Check, CheckStep
+from odoo.addons.mail_bridge.providers.check import Check, CheckStep, What
 from odoo.addons.mail_bridge.providers.delivery import (
     DeliveryEvent,
     OutgoingMail,
@@ -56,13 +56,13 @@ def settings_of(account: AccountFacts) -> SmtpSettings:
 def _as_check(found: SmtpProbe) -> Check:
     """Return what a probe found: its addresses, then the stages it passed."""
     steps = [
-        CheckStep("connect", item.address, item.seconds, item.error)
+        CheckStep("address", item.address, item.seconds, item.error)
         for item in found.attempts
     ]
-    subjects = {"connect": found.address, "tls": found.tls}
-    steps += [
-        CheckStep(stage, subjects.get(stage, ""), seconds)
-        for stage, seconds in found.steps
-    ]
+    named: dict[str, tuple[What, str]] = {
+        "connect": ("greeting", found.address),
+        "tls": ("tls", found.tls),
+        "auth": ("auth", ""),
+    }
+    steps += [CheckStep(*named[stage], seconds) for stage, seconds in found.steps]
     return Check(tuple(steps), found.failure, found.extensions)
-

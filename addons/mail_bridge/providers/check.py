@@ -5,19 +5,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from .delivery import Reply, Stage
+from .delivery import Reply
+
+#: One address tried; connected and greeted; encrypted; logged in; asked by HTTP.
+What = Literal["address", "greeting", "tls", "auth", "api"]
 
 
 @dataclass(frozen=True)
 class CheckStep:
-    """One step. ``subject`` is what was tried (an address, a host, a version of TLS).
+    """One step. ``subject`` names it: an address, a host, a version of TLS.
 
     ``problem`` is what went wrong, one line without secrets; ``seconds`` is ``None``
     where nobody measured.
     """
 
-    stage: Stage
+    what: What
     subject: str = ""
     seconds: float | None = None
     problem: str = ""

@@ -20,6 +20,8 @@ from odoo.addons.mail_bridge.providers import http
 from odoo.addons.mail_bridge.providers.connect import ConnectError, connect, resolve
 from odoo.addons.mail_bridge.providers.http import CallRequest, call
 
+from tests.support.black_hole import black_hole, listening
+
 V4, V6 = "127.0.0.1", "::1"
 BOTH = (V6, V4)
 HOST = "smtp.provider.example"
@@ -30,35 +32,6 @@ SOON = 3.0
 @pytest.fixture(autouse=True)
 def nothing_remembered(monkeypatch):
     monkeypatch.setattr(module, "_memory", module._Memory())
-
-
-def listening(address, port=0, backlog=100):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    listener.bind((address, port))
-    listener.listen(backlog)
-    return listener
-
-
-@contextlib.contextmanager
-def black_hole(address, port):
-    """A port that answers no packet: its queue of connections to accept is full."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(listening(address, port, backlog=0))
-        for _ in range(10):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            filler = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            filler.settimeout(0.2)
-            try:
-                filler.connect((address, port))
-            except TimeoutError:
-                break
-        else:
-            raise AssertionError("the queue takes everything")
-        yield
 
 
 @pytest.fixture

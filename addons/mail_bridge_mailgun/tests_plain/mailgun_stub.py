@@ -35,6 +35,7 @@ class Mailgun:
         self.lists: dict[str, dict[str, dict[str, Any]]] = {
             name: {} for name in ("bounces", "complaints", "unsubscribes")
         }
+        self.state = "active"
         self.webhooks: dict[str, list[str]] = {}
         self.routes: list[dict[str, Any]] = []
         #: Answers in place of its own, in this order, while there are any.
@@ -63,6 +64,7 @@ class Mailgun:
             ("GET", rf"/v3/{DOMAIN}/{lists}", self.list),
             ("POST", rf"/v3/{DOMAIN}/{lists}", self.enter),
             ("DELETE", rf"/v3/{DOMAIN}/{lists}/(.+)", self.clear),
+            ("GET", f"/v4/domains/{DOMAIN}", self.domain),
             ("GET", f"/v3/{hooks}", lambda asked: self.hooks()),
             ("POST", f"/v4/{hooks}", self.add_hook),
             ("PUT", f"/v4/{hooks}", self.put_hook),
@@ -72,6 +74,10 @@ class Mailgun:
             ("PUT", "/v3/routes/(.+)", self.put_route),
             ("DELETE", "/v3/routes/(.+)", self.delete_route),
         ]
+
+    def domain(self, asked: Asked) -> Said:
+        """Tell the state of the domain."""
+        return Said(200, {"domain": {"name": DOMAIN, "state": self.state}})
 
     # --- Mails and their events ---
 

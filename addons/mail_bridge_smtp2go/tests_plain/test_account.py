@@ -11,6 +11,7 @@ from odoo.addons.mail_bridge.exceptions import PermanentError, TemporaryError
 from odoo.addons.mail_bridge.providers.suppression import Suppression
 from odoo.addons.mail_bridge.tests_plain.api_stub import Said
 from odoo.addons.mail_bridge_smtp2go import const
+from odoo.addons.mail_bridge_smtp2go.adapter import Smtp2goAdapter
 from odoo.addons.mail_bridge_smtp2go.registration import (
     ENDPOINTS,
     missing_permissions,
@@ -179,6 +180,17 @@ class TestPermissions:
             missing_permissions(ACCOUNT)
         with smtp2go(monkeypatch, said({})), pytest.raises(TemporaryError):
             missing_permissions(ACCOUNT)
+
+
+    def test_a_check_of_the_account(self, monkeypatch):
+        with smtp2go(monkeypatch, said(list(ENDPOINTS)), said(list(ENDPOINTS[1:]))):
+            good = Smtp2goAdapter().check(ACCOUNT)
+            bad = Smtp2goAdapter().check(ACCOUNT)
+        assert good.failure is None
+        assert [step.what for step in good.steps] == ["api"]
+        assert good.steps[0].subject == "127.0.0.1"
+        assert bad.failure.stage == "auth"
+        assert bad.failure.text == f"the key may not use {ENDPOINTS[0]}"
 
 
 def entry(address, reason, **more):

@@ -88,6 +88,16 @@ class MailBridgeAccount(models.Model):
         help="Seconds until one mail tries the account again; doubled each time.",
     )
 
+    # --- Actions ---
+
+    def action_test_sending(self):
+        """Try the account without sending a mail, and show what came of it."""
+        self.ensure_one()
+        self.check_access("write")
+        return self.env["mail.relay.test.wizard"]._run(self)._reopen()
+
+    # --- Constraints ---
+
     @api.constrains(*BOUNDS)
     def _check_relay_bounds(self):
         self._check_bounds(BOUNDS)

@@ -231,7 +231,11 @@ class Link:
 
     def _start_tls(self) -> None:
         began, wanted = time.monotonic(), self.settings
-        context = tls_context(wanted.verify_certificate, wanted.authorities)
+        try:
+            context = tls_context(wanted.verify_certificate, wanted.authorities)
+        except OSError as error:
+            text = "the file of authorities cannot be read"
+            raise Stop(Reply("tls", 0, "", text)) from error
         host = ascii_domain(wanted.host)
         try:
             self.wire.start_tls(context, host, wanted.command_timeout)

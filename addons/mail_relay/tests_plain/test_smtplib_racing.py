@@ -10,12 +10,12 @@ import pytest
 
 from odoo.addons.mail_bridge.providers import connect as connecting
 from odoo.addons.mail_bridge.providers.delivery import Outcome, OutgoingMail
-from odoo.addons.mail_bridge.tests_plain.test_connect import black_hole
 from odoo.addons.mail_bridge.tests_plain.tls_of import self_signed
 from odoo.addons.mail_relay.providers.smtp import SmtpSession
 from odoo.addons.mail_relay.providers.smtp_link import SmtpSettings
 from odoo.addons.mail_relay.providers.smtplib_racing import RacingSMTP, RacingSMTPS
 
+from tests.support.black_hole import black_hole
 from tests.support.smtp_sink import SmtpSink
 
 RELAY = "relay.example"
