@@ -17,7 +17,6 @@ from odoo.addons.mail_bridge.providers.delivery import Outcome, OutgoingMail, Re
 
 from ..providers.advice import advice_on
 
-
 #: What there is to do (see ``providers.advice``), as the administrator reads it.
 ADVICE = [
     (
