@@ -130,6 +130,12 @@ def mailgun_raw(key: str, recipient: str, mime: bytes, sender: str = "") -> Post
     return form("/mailgate/mailgun/mime", fields)
 
 
+def mailgun_event(key: str, event: Mapping[str, object]) -> Post:
+    """The post of an event webhook, signed now."""
+    post = {"signature": mailgun_proof(key), "event-data": event}
+    return as_json("/mailgate/mailgun/events", post)
+
+
 def form(path: str, fields: Fields, files: Iterable[File] = ()) -> Post:
     """A form: urlencoded, or multipart/form-data where it has files."""
     pairs = list(fields.items()) if isinstance(fields, Mapping) else list(fields)

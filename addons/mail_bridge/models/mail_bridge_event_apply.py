@@ -160,12 +160,16 @@ class MailBridgeEvent(models.Model):
 
     @api.model
     def _fail(self, claimed, trouble):
-        """Write a failed try down and end it."""
+        """Write a failed try down and end it.
+
+        Where not even that succeeds they come again by the time that the claim set.
+        """
         try:
             self._hold(claimed)._write_failure(trouble)
             self.env.cr.commit()
-        except CONFLICTS:  # they come again with the time that the claim has set
+        except Exception as error:
             self._forget()
+            _logger.info("%s %s: %s", self._name, list(claimed), error)
 
     def _write_failure(self, trouble):
         """Keep what went wrong; an event that is known to nobody just waits on."""

@@ -6,7 +6,9 @@ from odoo.addons.mail_bridge.controllers.main import MailgateController
 
 
 class MailgunController(MailgateController):
-    """Mailgun posts raw MIME where a URL ends with ``mime``; events have their own."""
+    """Mailgun posts raw MIME where the URL ends with ``mime``; its webhooks have an
+    address of their own, so that what they lead to may be told from mail.
+    """
 
     @http.route(
         [
@@ -21,6 +23,6 @@ class MailgunController(MailgateController):
         save_session=False,
         readonly=False,
     )
-    def receive_kind(self, token=None):
-        """Take a raw MIME post, or events; the adapter tells them by what they hold."""
+    def receive_named(self, token=None):
+        """Take a post of either kind; the adapter tells it by its content."""
         return self.receive("mailgun", token)
