@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 {
     "name": "Mail Relay",
-    "summary": "Sessions with SMTP servers that tell the truth about each recipient",
+    "summary": "Outgoing mail in a durable queue, its fate in the chatter",
     "version": "1.0.0",
     "category": "Discuss",
     "author": "Mail Bridge contributors",
@@ -10,6 +10,8 @@
     "depends": ["mail_bridge"],
     "data": [
         "security/ir.model.access.csv",
+        "security/mail_relay_rules.xml",
+        "data/ir_cron_data.xml",
         "views/mail_bridge_account_views.xml",
         "wizards/mail_relay_test_wizard_views.xml",
     ],

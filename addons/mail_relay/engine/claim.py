@@ -1,0 +1,332 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Taking mails over: the most urgent due ones, each owner in turn, within the limits.
+
+One short transaction: whoever claims for an account with limits holds the rows of its
+usage meanwhile, so that a place is never given twice. A claim pushes the mail's next
+attempt behind its lease; where its dispatcher dies before the mail is on the wire, it
+is due again by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..const import LEASE_SECONDS, SMALL_MIME_BYTES
+from . import suppressed
+from .limits import EACH_DOMAIN, Limit, Usage, available, next_slot, take
+from .values import Claimed, SendAccount
+
+#: Each owner's most urgent mails by an index scan each, then one of each in turn.
+#: Several companies and applications share an account: nobody waits behind the ten
+#: thousand mails of another, and whoever is urgent goes before all.
+CLAIM = """
+WITH RECURSIVE owners(owner_key) AS (
+    (SELECT owner_key FROM mail_relay_message
+      WHERE state = 'queued' AND account_id = %(account)s
+   ORDER BY owner_key LIMIT 1)
+    UNION ALL
+    SELECT (SELECT m.owner_key FROM mail_relay_message m
+             WHERE m.state = 'queued' AND m.account_id = %(account)s
+               AND m.owner_key > owners.owner_key
+          ORDER BY m.owner_key LIMIT 1)
+      FROM owners WHERE owners.owner_key IS NOT NULL),
+due AS (
+    SELECT mail.id, mail.next_attempt, level.value AS level,
+           row_number() OVER (PARTITION BY owners.owner_key, level.value
+                              ORDER BY mail.next_attempt, mail.id) AS turn
+      FROM owners
+CROSS JOIN generate_series(0, 3) AS level(value)
+CROSS JOIN LATERAL (
+        SELECT id, next_attempt FROM mail_relay_message
+         WHERE state = 'queued' AND account_id = %(account)s
+           AND owner_key = owners.owner_key AND level = level.value
+           AND next_attempt <= (now() AT TIME ZONE 'UTC')
+      ORDER BY next_attempt, id
+         LIMIT %(mails)s FOR UPDATE SKIP LOCKED) AS mail
+     WHERE owners.owner_key IS NOT NULL),
+chosen AS (SELECT * FROM due ORDER BY level, turn, next_attempt, id LIMIT %(mails)s)
+UPDATE mail_relay_message AS mail
+   SET claimed_by = %(worker)s,
+       claimed_until = (now() AT TIME ZONE 'UTC') + %(lease)s * interval '1 second',
+       next_attempt = (now() AT TIME ZONE 'UTC') + %(lease)s * interval '1 second'
+  FROM chosen WHERE mail.id = chosen.id
+RETURNING mail.id, reference, coalesce(envelope_sender, ''), message_id, mail.level,
+          attempts, tries, generation, first_attempt_at, chosen.next_attempt,
+          coalesce(account_chain, '[]'), coalesce(track_opens, false),
+          coalesce(track_clicks, false), coalesce(is_marketing, false),
+          coalesce(list_reference, ''), size, coalesce(domains, '{}'), chosen.turn
+"""
+
+
+class Usages:
+    """The usage of an account's limits, locked until the end of the transaction."""
+
+    def __init__(self, cr, account: SendAccount) -> None:
+        self._cursor = cr
+        self._limits = account.limits
+        self._evenly = not account.rejects
+        self._known: dict[tuple[int, str], Usage] = {}
+        self._taken: set[tuple[int, str]] = set()
+        self.now = 0.0
+        if self._limits:
+            self._lock()
+
+    def _lock(self) -> None:
+        """Wait for the limits' rows of the whole account, and read the clock."""
+        ids = [limit.id for limit in self._limits]
+        self._cursor.execute(
+            """INSERT INTO mail_relay_usage (limit_id, domain)
+               SELECT id, '' FROM mail_relay_limit WHERE id = ANY(%s)
+          ON CONFLICT DO NOTHING""",
+            (ids,),
+        )
+        self._cursor.execute(
+            """SELECT limit_id FROM mail_relay_usage
+                WHERE limit_id = ANY(%s) AND domain = ''
+             ORDER BY limit_id FOR UPDATE""",
+            (ids,),
+        )
+        self._cursor.execute(
+            """SELECT limit_id, domain, next_at, buckets FROM mail_relay_usage
+                WHERE limit_id = ANY(%s) AND domain = ''""",
+            (ids,),
+        )
+        self._remember(self._cursor.fetchall())
+        self._cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        (self.now,) = self._cursor.fetchone()
+
+    def _remember(self, rows: Iterable[tuple]) -> None:
+        for limit_id, domain, next_at, buckets in rows:
+            counts = {int(at): mails for at, mails in buckets.items()}
+            self._known[limit_id, domain] = Usage(next_at, counts)
+
+    def read_domains(self, domains: Iterable[str]) -> None:
+        """Read what was used to some domains (their rows hang on the account's)."""
+        ids = [limit.id for limit in self._limits if limit.domain]
+        if ids:
+            self._cursor.execute(
+                """SELECT limit_id, domain, next_at, buckets FROM mail_relay_usage
+                    WHERE limit_id = ANY(%s) AND domain = ANY(%s)""",
+                (ids, list(set(domains))),
+            )
+            self._remember(self._cursor.fetchall())
+
+    def budget(self, wanted: int) -> int:
+        """Return how many mails the account may send now, at most so many."""
+        for limit in self._limits:
+            if not limit.domain:
+                usage = self._usage(limit, "")
+                wanted = min(wanted, available(limit, usage, self.now, self._evenly))
+        return wanted
+
+    def wait_for(self, domains: Iterable[str]) -> float:
+        """Return how many seconds a mail to some domains has to wait, 0: none."""
+        moments = [self.now]
+        for limit, domain in self._concerned(domains):
+            usage = self._usage(limit, domain)
+            if not available(limit, usage, self.now, self._evenly):
+                moments.append(next_slot(limit, usage, self.now, self._evenly))
+        return max(moments) - self.now
+
+    def take(self, domains: Iterable[str]) -> None:
+        """Give a mail its place in all limits that concern it."""
+        for limit, domain in self._concerned(domains):
+            usage = self._usage(limit, domain)
+            self._known[limit.id, domain] = take(limit, usage, self.now, 1)
+            self._taken.add((limit.id, domain))
+
+    def write(self) -> None:
+        """Keep what was given."""
+        for limit_id, domain in self._taken:
+            usage = self._known[limit_id, domain]
+            self._cursor.execute(
+                """INSERT INTO mail_relay_usage (limit_id, domain, next_at, buckets)
+                   VALUES (%s, %s, %s, %s)
+              ON CONFLICT (limit_id, domain) DO UPDATE
+                      SET next_at = excluded.next_at, buckets = excluded.buckets""",
+                (limit_id, domain, usage.next_at, json.dumps(usage.buckets)),
+            )
+
+    def _usage(self, limit: Limit, domain: str) -> Usage:
+        return self._known.get((limit.id, domain), Usage())
+
+    def _concerned(self, domains: Iterable[str]) -> Iterable[tuple[Limit, str]]:
+        """Yield the limits that a mail counts for, and the domain it counts as."""
+        for limit in self._limits:
+            if not limit.domain:
+                yield limit, ""
+            for domain in set(domains):
+                if limit.domain in (EACH_DOMAIN, domain):
+                    yield limit, domain
+
+
+class Claim(NamedTuple):
+    """What a claim gave: mails to be sent, mails that the limits refuse, and how many
+    seconds the account has to wait for its next place (0: it need not).
+    """
+
+    taken: list[Claimed]
+    late: list[Claimed]
+    wait: float = 0.0
+
+
+def claim(
+    cr,
+    account: SendAccount,
+    worker: str,
+    mails: int,
+    closed_domains: Mapping[str, float],
+) -> Claim:
+    """Take due mails of an account over; the caller commits.
+
+    :param mails: how many at most.
+    :param closed_domains: recipient domains that want peace, seconds from now.
+    """
+    usages = Usages(cr, account)
+    budget = usages.budget(mails)
+    wanted = mails if account.rejects else budget
+    if wanted <= 0:
+        return Claim([], [], usages.wait_for(()))
+    found = _claimed(cr, account.id, worker, wanted, usages.now)
+    usages.read_domains(domain for mail in found for domain in mail.domains)
+    taken, late, waiting = [], [], []
+    for mail in found:
+        peace = max((closed_domains.get(item, 0.0) for item in mail.domains), default=0)
+        wait = max(usages.wait_for(mail.domains), peace)
+        if not wait:
+            usages.take(mail.domains)
+            taken.append(mail)
+        elif account.rejects and not peace:
+            late.append(mail)
+        else:
+            waiting.append((mail.id, wait))
+    usages.write()
+    _put_back_until(cr, waiting)
+    _read_recipients(cr, account, taken)
+    _read_recipients(cr, account, late)
+    _read_small(cr, taken)
+    return Claim(taken, late, min((wait for _id, wait in waiting), default=0.0))
+
+
+def reroute(cr, account_id: int, why: str) -> int:
+    """Hand due mails of an account that is out of order to the next of their route."""
+    cr.execute(
+        """UPDATE mail_relay_message AS mail
+              SET account_id = (account_chain::jsonb ->> 0)::integer,
+                  account_chain = (account_chain::jsonb - 0)::text,
+                  route_trace = (
+                      coalesce(route_trace, '[]')::jsonb || jsonb_build_array(
+                          jsonb_build_array(%(account)s, %(why)s::text)))::text
+            WHERE id IN (SELECT id FROM mail_relay_message
+                          WHERE state = 'queued' AND account_id = %(account)s
+                            AND next_attempt <= (now() AT TIME ZONE 'UTC')
+                            AND account_chain <> '[]'
+                          LIMIT 500 FOR UPDATE SKIP LOCKED)""",
+        {"account": account_id, "why": why},
+    )
+    return cr.rowcount
+
+
+def _claimed(cr, account_id, worker, mails, now) -> list[Claimed]:
+    values = {
+        "account": account_id,
+        "worker": worker,
+        "mails": mails,
+        "lease": LEASE_SECONDS,
+    }
+    cr.execute(CLAIM, values)
+    rows = sorted(cr.fetchall(), key=lambda row: (row[4], row[-1], row[9], row[0]))
+    return [Claimed(*row[:-1], claimed_at=now) for row in rows]
+
+
+def _put_back_until(cr, waiting: Sequence[tuple[int, float]]) -> None:
+    """Make mails due again when their destination has a place, one after the other."""
+    if not waiting:
+        return
+    ids, waits = zip(*waiting, strict=True)
+    cr.execute(
+        """UPDATE mail_relay_message AS mail
+              SET claimed_by = NULL, claimed_until = NULL,
+                  next_attempt = (now() AT TIME ZONE 'UTC')
+                      + v.wait * interval '1 second'
+             FROM unnest(%s, %s::float8[]) AS v(id, wait) WHERE mail.id = v.id""",
+        (list(ids), list(waits)),
+    )
+
+
+def put_back(cr, mails: Iterable[Claimed], worker: str) -> None:
+    """Give up claims that came to nothing; each mail is due when it was."""
+    mails = list(mails)
+    cr.execute(
+        """UPDATE mail_relay_message AS mail
+              SET claimed_by = NULL, claimed_until = NULL, next_attempt = v.due_at
+             FROM unnest(%s, %s::timestamp[]) AS v(id, due_at)
+            WHERE mail.id = v.id AND state = 'queued' AND claimed_by = %s""",
+        ([mail.id for mail in mails], [mail.due_at for mail in mails], worker),
+    )
+
+
+def _read_recipients(cr, account: SendAccount, mails: Sequence[Claimed]) -> None:
+    """Read who is still open; whoever was suppressed meanwhile is left out."""
+    by_id = {mail.id: mail for mail in mails}
+    if not by_id:
+        return
+    cr.execute(
+        """SELECT relay_message_id, id, address, email_normalized
+             FROM mail_relay_recipient
+            WHERE relay_message_id = ANY(%s) AND state IN ('pending', 'deferred')
+         ORDER BY id""",
+        (list(by_id),),
+    )
+    rows = cr.fetchall()
+    entries = suppressed.find(cr, {row[3] for row in rows}, account.company_id)
+    refused = []
+    for mail_id, recipient_id, address, normalized in rows:
+        mail = by_id[mail_id]
+        held = [
+            entry
+            for entry in entries.get(normalized, ())
+            if entry.holds_back(mail.is_marketing, mail.list_reference, account.strict)
+        ]
+        if held:
+            refused.append((recipient_id, held[0]))
+        else:
+            mail.recipients[address] = recipient_id
+    _refuse(cr, refused)
+
+
+def _refuse(cr, refused: Sequence[tuple[int, suppressed.Entry]]) -> None:
+    if refused:
+        ids = [recipient_id for recipient_id, _entry in refused]
+        entries = [entry for _id, entry in refused]
+        cr.execute(
+            suppressed.REFUSE,
+            (ids, [entry.id for entry in entries], [entry.reason for entry in entries]),
+        )
+
+
+def _read_small(cr, mails: Iterable[Claimed]) -> None:
+    by_id = {mail.id: mail for mail in mails if mail.size <= SMALL_MIME_BYTES}
+    if by_id:
+        cr.execute(
+            """SELECT message_id, data FROM mail_relay_message_body
+                WHERE message_id = ANY(%s) AND part = 0 AND seq = 0""",
+            (list(by_id),),
+        )
+        for mail_id, data in cr.fetchall():
+            by_id[mail_id].mime = bytes(data)
+
+
+def read_mime(cr, mail: Claimed) -> bytes | None:
+    """Return the MIME of a mail, ``None`` where it was deleted."""
+    if mail.mime is None:
+        cr.execute(
+            """SELECT data FROM mail_relay_message_body
+                WHERE message_id = %s AND part = 0 ORDER BY seq""",
+            (mail.id,),
+        )
+        mail.mime = b"".join(bytes(row[0]) for row in cr.fetchall()) or None
+    return mail.mime

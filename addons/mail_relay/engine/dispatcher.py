@@ -1,0 +1,395 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""One dispatcher: claims mails, lets threads send them, writes down what happened.
+
+All SQL is the main thread's, over one cursor in READ COMMITTED; the threads know
+nothing but an adapter, a mail and an account. In one commit the results of the
+attempts that ended are written and the intents of those that begin: with one
+connection that is a commit a mail, with more of them several share one. Nothing is on
+the wire before its intent is committed, so whatever is killed leaves no more mails in
+doubt than there were connections.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import datetime, timezone
+
+import psycopg2
+
+from odoo.addons.mail_bridge.providers.base import utcnow
+from odoo.addons.mail_bridge.providers.delivery import (
+    Outcome,
+    OutgoingMail,
+    RecipientResult,
+    Reply,
+    SendReceipt,
+)
+
+from ..const import (
+    DISPATCH_SECONDS,
+    HEARTBEAT_SECONDS,
+    LINGER_SECONDS,
+    MAX_THREADS,
+)
+from . import gates, results
+from .claim import claim, put_back, read_mime, reroute
+from .decide import decide
+from .gates import Doors
+from .limits import SLACK
+from .results import Done
+from .values import Claimed, SendAccount
+
+_logger = logging.getLogger(__name__)
+
+#: One 32-bit half of the advisory locks that count an account's connections.
+LOCK_SPACE = 0x6D72656C
+#: How often two transactions may meet before a result is left to the lease.
+_CONFLICT_TRIES = 5
+_GONE = Reply("connect", 0, "", "the mail's content was deleted")
+
+
+class Lane:
+    """One account: the connections this dispatcher may use, and the mails for it."""
+
+    def __init__(self, account: SendAccount) -> None:
+        self.account = account
+        self.permits: list[int] = []
+        self.ready: deque[Claimed] = deque()
+        self.busy = 0
+        self.claimed_at = 0.0
+        self.is_empty = False
+        self.is_stopped = False
+
+    @property
+    def idle(self) -> int:
+        """How many connections have nothing to do."""
+        return len(self.permits) - self.busy
+
+
+class Dispatcher:
+    """Sends due mails for some seconds.
+
+    :param cr: an Odoo cursor of its own, in READ COMMITTED.
+    :param worker: a name of this dispatcher, unique among all that run.
+    """
+
+    def __init__(self, cr, accounts: Sequence[SendAccount], worker: str) -> None:
+        self._cursor = cr
+        self._lanes = [Lane(account) for account in accounts]
+        self._worker = worker
+        self._flying: dict[Future, tuple[Lane, Claimed, datetime]] = {}
+        self._ended: list[Done] = []
+        self._beat_at = time.monotonic()
+        self.sent = 0
+        #: Seconds until there is work again, ``None``: nobody knows of any.
+        self.wake_in: float | None = None
+
+    def run(self, seconds: float = DISPATCH_SECONDS) -> None:
+        """Send until nothing is due or the time is over.
+
+        What is on the wire is waited for, however long it takes.
+        """
+        end = time.monotonic() + seconds
+        with ThreadPoolExecutor(MAX_THREADS, "mail-relay") as pool:
+            try:
+                self._rounds(pool, end)
+            finally:
+                self._land()
+                self._leave()
+
+    def _rounds(self, pool: ThreadPoolExecutor, end: float) -> None:
+        looked_again = False
+        while time.monotonic() < end:
+            self._committed(self._claim_all)
+            self._turn(pool)
+            if self._flying:
+                looked_again = False
+                self._collect(1.0)
+                continue
+            if looked_again:
+                return
+            looked_again = True
+            time.sleep(self._nap(end))
+        self.wake_in = 0.0
+
+    def _nap(self, end: float) -> float:
+        """Return how long to wait before looking again, seconds.
+
+        A mail that was queued while somebody was called may call nobody itself, so
+        there is always one more look.
+        """
+        left = max(0.0, end - time.monotonic())
+        if self.wake_in is not None and self.wake_in < left:
+            nap, self.wake_in = max(self.wake_in, 0.001), None
+            return nap
+        return min(LINGER_SECONDS, left)
+
+    def _wake_before(self, seconds: float) -> None:
+        """Note that there will be work in so many seconds."""
+        if self.wake_in is None or seconds < self.wake_in:
+            self.wake_in = seconds
+
+    # --- Claim ---
+
+    def _claim_all(self) -> set[int]:
+        """Take mails over for the accounts that have a connection free."""
+        wanting = [lane for lane in self._lanes if self._wants(lane)]
+        doors = gates.read(self._cursor) if wanting else {}
+        for lane in wanting:
+            lane.claimed_at = time.monotonic()
+            lane.is_empty = True
+            if self._has_due(lane.account):
+                self._claim(lane, doors.get(lane.account.id, Doors()))
+        return set()
+
+    def _wants(self, lane: Lane) -> bool:
+        if len(lane.ready) >= max(1, lane.idle):
+            return False
+        pause = 0.25 if lane.is_empty else 0.0
+        return time.monotonic() - lane.claimed_at >= pause
+
+    def _claim(self, lane: Lane, doors: Doors) -> None:
+        """Take mails over for one account, as its doors and limits let it."""
+        account = lane.account
+        is_broken = doors.failures >= account.breaker_failures
+        if doors.seconds:
+            if not (is_broken and reroute(self._cursor, account.id, "out of order")):
+                self._wake_before(doors.seconds)
+            return
+        if is_broken and lane.busy:
+            return
+        self._get_permits(lane, 1 if is_broken else account.threads)
+        if lane.idle <= 0:
+            return
+        mails = lane.idle if account.limits else account.batch
+        mails = 1 if is_broken else mails
+        found = claim(self._cursor, account, self._worker, mails, doors.domains)
+        if found.late:
+            reason = ("limit", "rate_limit_exceeded")
+            results.kill(self._cursor, found.late, self._worker, *reason)
+        if empty := [mail.id for mail in found.taken if not mail.recipients]:
+            results.finish_empty(self._cursor, empty, self._worker)
+        lane.ready.extend(mail for mail in found.taken if mail.recipients)
+        lane.is_empty = not found.taken
+        if found.wait:
+            self._wake_before(found.wait)
+
+    def _has_due(self, account: SendAccount) -> bool:
+        self._cursor.execute(
+            """SELECT EXISTS (SELECT 1 FROM mail_relay_message
+                WHERE state = 'queued' AND account_id = %s
+                  AND next_attempt <= (now() AT TIME ZONE 'UTC'))""",
+            (account.id,),
+        )
+        return self._cursor.fetchone()[0]
+
+    def _get_permits(self, lane: Lane, wanted: int) -> None:
+        """Take free connections of the account, as far as others left some.
+
+        They are session locks: PostgreSQL gives them back where we die.
+        """
+        for number in range(min(wanted, lane.account.threads)):
+            if len(lane.permits) >= wanted:
+                return
+            if number in lane.permits:
+                continue
+            key = lane.account.id * MAX_THREADS + number
+            self._cursor.execute(
+                "SELECT pg_try_advisory_lock(%s, %s)", (LOCK_SPACE, key)
+            )
+            if self._cursor.fetchone()[0]:
+                lane.permits.append(number)
+
+    # --- Send ---
+
+    def _turn(self, pool: ThreadPoolExecutor) -> None:
+        """Write results and intents in one commit, then let the threads begin."""
+        beginning = self._beginning()
+        ended, self._ended = self._ended, []
+        if not ended and not beginning:
+            return
+        begun = self._committed(lambda: self._write(ended, beginning))
+        if begun is None:
+            return
+        for lane, mail in beginning:
+            if mail.id in begun:
+                self._submit(pool, lane, mail)
+
+    def _beginning(self) -> list[tuple[Lane, Claimed]]:
+        """Return the next mail for each connection that has nothing to do."""
+        found = []
+        for lane in self._lanes:
+            if self._must_wait(lane):
+                put_back(self._cursor, lane.ready, self._worker)
+                lane.ready.clear()
+                lane.is_stopped = False
+            while lane.ready and lane.idle > sum(
+                1 for item, _ in found if item is lane
+            ):
+                found.append((lane, lane.ready.popleft()))
+        return found
+
+    @staticmethod
+    def _must_wait(lane: Lane) -> bool:
+        """Whether an account's mails must go back: its door was closed meanwhile, or
+        their places within the limits are too old for the wire.
+        """
+        is_late = time.monotonic() - lane.claimed_at > SLACK
+        return bool(lane.ready) and (
+            lane.is_stopped or (bool(lane.account.limits) and is_late)
+        )
+
+    def _write(
+        self, ended: Sequence[Done], beginning: Sequence[tuple[Lane, Claimed]]
+    ) -> set[int]:
+        if ended:
+            results.write(self._cursor, ended, self._worker)
+            self._write_gates(ended)
+        begun: set[int] = set()
+        by_lane: dict[int, list[Claimed]] = {}
+        for lane, mail in beginning:
+            by_lane.setdefault(lane.account.id, []).append(mail)
+        for account_id, mails in by_lane.items():
+            begun |= results.begin(self._cursor, mails, account_id, self._worker)
+        for _lane, mail in beginning:
+            read_mime(self._cursor, mail)
+        return begun
+
+    def _write_gates(self, ended: Sequence[Done]) -> None:
+        working = set()
+        for item in ended:
+            decision = item.decision
+            for gate in decision.gates:
+                gates.close(self._cursor, item.account.id, gate)
+                self._stop(item.account.id)
+            if decision.account_failed:
+                text = decision.reply.text
+                gates.note_failure(self._cursor, item.account, decision.reason, text)
+                self._stop(item.account.id)
+            elif decision.account_works and not decision.gates:
+                working.add(item.account.id)
+        failing = {item.account.id for item in ended if item.decision.account_failed}
+        for account_id in working - failing:
+            gates.note_success(self._cursor, account_id)
+
+    def _stop(self, account_id: int) -> None:
+        """Ask the doors once more before the mails at hand go through this account."""
+        for lane in self._lanes:
+            lane.is_stopped |= lane.account.id == account_id
+
+    def _committed(self, work: Callable[[], set[int]]) -> set[int] | None:
+        """Do some SQL and commit it, again where two transactions met.
+
+        :return: ``None`` where that did not help: results are then left to the lease.
+        """
+        for _ in range(_CONFLICT_TRIES):
+            try:
+                found = work()
+                self._cursor.commit()
+                return found
+            except (
+                psycopg2.errors.SerializationFailure,
+                psycopg2.errors.DeadlockDetected,
+            ):
+                self._cursor.rollback()
+                time.sleep(random.uniform(0, 0.05))  # noqa: S311
+        _logger.error("results of the dispatcher could not be written")
+        return None
+
+    def _submit(self, pool: ThreadPoolExecutor, lane: Lane, mail: Claimed) -> None:
+        lane.busy += 1
+        future = pool.submit(_send, lane.account, mail)
+        self._flying[future] = (lane, mail, _now())
+
+    # --- Collect ---
+
+    def _collect(self, seconds: float) -> None:
+        """Wait for an attempt to end, and decide what follows from each that did."""
+        done, _ = wait(self._flying, seconds, FIRST_COMPLETED)
+        for future in done:
+            lane, mail, started_at = self._flying.pop(future)
+            lane.busy -= 1
+            now = utcnow()
+            chance = random.random()  # noqa: S311
+            decision = decide(lane.account, mail, future.result(), now, chance)
+            ended_at = now.replace(tzinfo=None)
+            self._ended.append(Done(lane.account, mail, decision, started_at, ended_at))
+            self.sent += decision.outcome in ("accepted", "partial")
+            if decision.state == "queued" and decision.next_attempt:
+                self._wake_before((decision.next_attempt - now).total_seconds())
+            mail.mime = None
+        self._beat()
+
+    def _beat(self) -> None:
+        """Tell from time to time that what is on the wire is still ours."""
+        if time.monotonic() - self._beat_at < HEARTBEAT_SECONDS:
+            return
+        self._beat_at = time.monotonic()
+        ids = [mail.id for _lane, mail, _at in self._flying.values()]
+        results.beat(self._cursor, ids, self._worker)
+        self._cursor.commit()
+
+    def _land(self) -> None:
+        """Give back what was not begun, and wait for what is on the wire."""
+        unused = [mail for lane in self._lanes for mail in lane.ready]
+        for lane in self._lanes:
+            lane.ready.clear()
+        if unused:
+            put_back(self._cursor, unused, self._worker)
+            self._cursor.commit()
+        while self._flying or self._ended:
+            if self._ended:
+                ended, self._ended = self._ended, []
+                self._committed(functools.partial(self._write, ended, ()))
+            if self._flying:
+                self._collect(1.0)
+
+    def _leave(self) -> None:
+        """Give the connections back to the other dispatchers."""
+        try:
+            self._cursor.rollback()
+            self._cursor.execute("SELECT pg_advisory_unlock_all()")
+            self._cursor.commit()
+        except psycopg2.Error:
+            _logger.info("the dispatcher's connection is gone", exc_info=True)
+
+
+def _send(account: SendAccount, mail: Claimed) -> SendReceipt:
+    """Let the adapter send; runs in a thread, and whatever breaks is an answer, too."""
+    if mail.mime is None:
+        return _receipt(mail, Outcome.REJECTED, _GONE)
+    outgoing = OutgoingMail(
+        mime=mail.mime,
+        envelope_sender=mail.envelope_sender,
+        recipients=tuple(mail.recipients),
+        reference=mail.reference,
+        message_id=mail.message_id,
+        idempotency_key=mail.idempotency_key,
+        track_opens=mail.track_opens,
+        track_clicks=mail.track_clicks,
+    )
+    try:
+        return account.adapter.send(outgoing, account.facts)
+    except Exception as error:
+        # An adapter tells in its receipt what it knows. This is a mistake of ours, at
+        # a moment that nobody knows: to send again may send twice.
+        _logger.exception("mail %s: the adapter failed", mail.reference)
+        text = f"the adapter failed: {type(error).__name__}"
+        return _receipt(mail, Outcome.IN_DOUBT, Reply("api", 0, "", text))
+
+
+def _receipt(mail: Claimed, outcome: Outcome, reply: Reply) -> SendReceipt:
+    return SendReceipt(
+        tuple(RecipientResult(address, outcome, reply) for address in mail.recipients)
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc).replace(tzinfo=None)
