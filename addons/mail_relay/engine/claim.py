@@ -211,8 +211,11 @@ def claim(
     return Claim(taken, late, min((wait for _id, wait in waiting), default=0.0))
 
 
-def reroute(cr, account_id: int, why: str) -> int:
-    """Hand due mails of an account that is out of order to the next of their route."""
+def reroute(cr, account_id: int, why: str, ids: Sequence[int] | None = None) -> int:
+    """Hand due mails of an account, or some of them, to the next of their route.
+
+    :return: how many.
+    """
     cr.execute(
         """UPDATE mail_relay_message AS mail
               SET account_id = (account_chain::jsonb ->> 0)::integer,
@@ -224,8 +227,10 @@ def reroute(cr, account_id: int, why: str) -> int:
                           WHERE state = 'queued' AND account_id = %(account)s
                             AND next_attempt <= (now() AT TIME ZONE 'UTC')
                             AND account_chain <> '[]'
+                            AND (%(ids)s::integer[] IS NULL
+                                 OR id = ANY(%(ids)s::integer[]))
                           LIMIT 500 FOR UPDATE SKIP LOCKED)""",
-        {"account": account_id, "why": why},
+        {"account": account_id, "why": why, "ids": ids and list(ids)},
     )
     return cr.rowcount
 

@@ -158,7 +158,7 @@ class Dispatcher:
     def _claim(self, lane: Lane, doors: Doors) -> None:
         """Take mails over for one account, as its doors and limits let it."""
         account = lane.account
-        is_broken = doors.failures >= account.breaker_failures
+        is_broken = gates.is_broken(account, doors.failures)
         if doors.seconds:
             if not (is_broken and reroute(self._cursor, account.id, "out of order")):
                 self._wake_before(doors.seconds)
@@ -171,15 +171,25 @@ class Dispatcher:
         mails = lane.idle if account.limits else account.batch
         mails = 1 if is_broken else mails
         found = claim(self._cursor, account, self._worker, mails, doors.domains)
-        if found.late:
-            reason = ("limit", "rate_limit_exceeded")
-            results.kill(self._cursor, found.late, self._worker, *reason)
+        self._refuse(account, found.late)
         if empty := [mail.id for mail in found.taken if not mail.recipients]:
             results.finish_empty(self._cursor, empty, self._worker)
         lane.ready.extend(mail for mail in found.taken if mail.recipients)
         lane.is_empty = not found.taken
         if found.wait:
             self._wake_before(found.wait)
+
+    def _refuse(self, account: SendAccount, late: Sequence[Claimed]) -> None:
+        """End mails that the limits refuse, unless their route knows another account."""
+        last = [mail for mail in late if mail.account_chain == "[]"]
+        others = [mail for mail in late if mail.account_chain != "[]"]
+        if last:
+            why = ("limit", "rate_limit_exceeded")
+            results.kill(self._cursor, last, self._worker, *why)
+        if others:
+            put_back(self._cursor, others, self._worker)
+            ids = [mail.id for mail in others]
+            reroute(self._cursor, account.id, "its limit is reached", ids)
 
     def _has_due(self, account: SendAccount) -> bool:
         self._cursor.execute(

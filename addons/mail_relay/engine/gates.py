@@ -89,11 +89,16 @@ def note_failure(cr, account: SendAccount, reason: str, text: str) -> int:
         {"account": account.id, "reason": reason, "text": text[:MAX_TEXT]},
     )
     (failures,) = cr.fetchone()
-    if failures >= account.breaker_failures:
+    if is_broken(account, failures):
         over = min(failures - account.breaker_failures, 10)
         seconds = min(account.breaker_seconds * 2**over, MAX_BREAK)
         close(cr, account.id, Gate("", seconds, reason, text))
     return failures
+
+
+def is_broken(account: SendAccount, failures: int) -> bool:
+    """Whether an account failed so often that it has a break; 0: never."""
+    return 0 < account.breaker_failures <= failures
 
 
 def note_success(cr, account_id: int) -> None:
