@@ -180,7 +180,7 @@ class Dispatcher:
             self._wake_before(found.wait)
 
     def _refuse(self, account: SendAccount, late: Sequence[Claimed]) -> None:
-        """End mails that the limits refuse, unless their route knows another account."""
+        """End mails that the limits refuse, where no other account is left."""
         last = [mail for mail in late if mail.account_chain == "[]"]
         others = [mail for mail in late if mail.account_chain != "[]"]
         if last:

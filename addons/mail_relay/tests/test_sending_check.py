@@ -173,9 +173,7 @@ class TestSendingCheck(SinkCase):
     def test_password_is_never_shown(self):
         sink = self.sink(tls=self.tls, credentials={LOGIN: PASSWORD})
         sink.fail("auth", f"535 5.7.8 {PASSWORD} is wrong")
-        wizard = self.run_test(
-            self.make(sink, smtp_user=LOGIN, smtp_password=PASSWORD)
-        )
+        wizard = self.run_test(self.make(sink, smtp_user=LOGIN, smtp_password=PASSWORD))
         self.assertFalse(wizard.is_good)
         self.assertNotIn(PASSWORD, str(wizard.line_ids.read()))
 

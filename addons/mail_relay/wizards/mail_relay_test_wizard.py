@@ -154,9 +154,7 @@ class MailRelayTestWizard(models.TransientModel):
                     fields.Command.create(vals) for vals in self._check_lines(found)
                 ],
                 "offers": ", ".join(found.offers),
-                **self._conclusion(
-                    found.failure, self.env._("A mail could be sent.")
-                ),
+                **self._conclusion(found.failure, self.env._("A mail could be sent.")),
             }
         )
 
