@@ -11,3 +11,5 @@ from . import mail_relay_dispatch
 from . import mail_relay_recipient
 from . import mail_relay_attempt
 from . import mail_relay_limit
+from . import ir_mail_server
+from . import res_config_settings
