@@ -28,9 +28,11 @@ class IrMailServer(models.Model):
             return super().connect(*args, **kwargs)
 
     @api.private
+    # compat: 19.0's name of connect
     def _connect__(self, *args, **kwargs):
         """Connect (19.0)."""
         with racing(self._wanted_family(kwargs)):
+            # compat: 19.0's name of connect
             return super()._connect__(*args, **kwargs)
 
     @api.model
