@@ -37,8 +37,13 @@ from odoo.addons.mail_bridge.providers.forms import UploadFile, encode_form, red
 from odoo.addons.mail_bridge.providers.mime import MailParts, split_mime
 from odoo.addons.mail_bridge.providers.original import ORIGINAL, original_at
 from odoo.addons.mail_bridge.providers.payload import content_digest, read_object
+from odoo.addons.mail_bridge.providers.services import OwnAddresses, Purpose
+from odoo.addons.mail_bridge.providers.suppression import (
+    Suppression,
+    SuppressionReason,
+)
 
-from . import checking, const, history, sending
+from . import checking, const, history, registration, sending, suppressions
 from .events import read_webhook
 from .post import MailgunPost
 
@@ -59,6 +64,9 @@ class MailgunAdapter(ProviderAdapter):
     retry_horizon = const.RETRY_HORIZON
     names_account = True
     supports = frozenset(("inbound", "events", "send"))
+    offers = frozenset(
+        ("register_events", "register_inbound", "suppressions", "suppress", "history")
+    )
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """Check the HMAC-SHA256 over timestamp and token (the body is not covered)."""
@@ -152,6 +160,46 @@ class MailgunAdapter(ProviderAdapter):
         """Ask for the domain's state."""
         return checking.check(account)
 
+    def register(
+        self, account: AccountFacts, addresses: OwnAddresses, purpose: Purpose
+    ) -> None:
+        """Enter our address among the domain's webhooks, or as a route of its mail."""
+        if purpose == "inbound":
+            url = f"{addresses.url}{const.MIME_PATH}"
+            registration.register_route(account, url, addresses.reference)
+        else:
+            url, *retired = _events_urls(addresses)
+            registration.register_webhooks(account, url, retired)
+
+    def unregister(
+        self, account: AccountFacts, addresses: OwnAddresses, purpose: Purpose
+    ) -> int:
+        """Remove our addresses from the domain's webhooks, or our route."""
+        if purpose == "inbound":
+            return registration.unregister_route(account, addresses.reference)
+        return registration.unregister_webhooks(account, _events_urls(addresses))
+
+    def suppressions(self, account: AccountFacts) -> Iterator[Suppression]:
+        """Yield the domain's three lists."""
+        for reason in suppressions.LISTS:
+            yield from suppressions.suppressions(account, reason)
+
+    def suppress(self, account: AccountFacts, items: Iterable[Suppression]) -> None:
+        """Enter addresses, each in the list of its reason."""
+        suppressions.add_suppressions(account, items)
+
+    def unsuppress(
+        self, account: AccountFacts, address: str, reason: SuppressionReason
+    ) -> bool:
+        """Take an address off the list of a reason."""
+        return suppressions.remove_suppression(account, address, reason)
+
+    def history(
+        self, account: AccountFacts, begin: datetime, end: datetime
+    ) -> tuple[list[DeliveryEvent], datetime]:
+        """Read the domain's events."""
+        return history.events_between(account, begin, end)
+
     def compose_post(
         self,
         mime: bytes,
@@ -181,6 +229,11 @@ class MailgunAdapter(ProviderAdapter):
             files = _posted_parts(split_mime(mime), fields)
         content_type, body = encode_form(fields, files)
         return SamplePost((("Content-Type", content_type),), body)
+
+
+def _events_urls(addresses: OwnAddresses) -> list[str]:
+    urls = (addresses.url, *addresses.retired)
+    return [f"{url}{const.EVENTS_PATH}" for url in urls]
 
 
 def _is_json(request: WebhookRequest) -> bool:

@@ -14,6 +14,10 @@ DOCS_URL = (
 )
 REVIEWED_ON = date(2026, 11, 21)
 
+#: Below an account's address: where routes and webhooks post to.
+MIME_PATH = "/mime"
+EVENTS_PATH = "/events"
+
 #: Mailgun repeats a route's post for about eight hours and signs only once.
 RETRY_HORIZON = timedelta(hours=24)
 

@@ -23,7 +23,7 @@ from . import const_api
 from .api import Api, NotFoundError, is_address, quoted
 
 #: Where each list is.
-_LISTS: dict[SuppressionReason, str] = {
+LISTS: dict[SuppressionReason, str] = {
     "bounced": "bounces",
     "complained": "complaints",
     "unsubscribed": "unsubscribes",
@@ -86,7 +86,7 @@ def remove_suppression(
 
 
 def _path(api: Api, reason: SuppressionReason) -> str:
-    return f"/v3/{api.domain}/{_LISTS.get(reason, 'bounces')}"
+    return f"/v3/{api.domain}/{LISTS.get(reason, 'bounces')}"
 
 
 def _read(item: Json, reason: SuppressionReason) -> Suppression | None:

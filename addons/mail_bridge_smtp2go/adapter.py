@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from odoo.addons.mail_bridge.providers import signing
@@ -25,8 +25,22 @@ from odoo.addons.mail_bridge.providers.delivery import (
 )
 from odoo.addons.mail_bridge.providers.forms import encode_form
 from odoo.addons.mail_bridge.providers.mimescan import scan_header
+from odoo.addons.mail_bridge.providers.services import Figure, OwnAddresses, Purpose
+from odoo.addons.mail_bridge.providers.suppression import (
+    Suppression,
+    SuppressionReason,
+)
 
-from . import checking, const, history, proof, sending
+from . import (
+    checking,
+    const,
+    history,
+    proof,
+    registration,
+    sending,
+    statistics,
+    suppressions,
+)
 from .events import read_events
 from .post import content_hash, read_post, reduce_post
 
@@ -35,9 +49,7 @@ class Smtp2goAdapter(ProviderAdapter):
     """Posts are unsigned: the address and the network prove who posts.
 
     An account may want more (``webhook_auth``, ``proxy_key``); what it has must be
-    right, so ``signing_secrets`` stays empty. Everything else that the account can do
-    at SMTP2GO stands in :mod:`.sending`, :mod:`.history`, :mod:`.registration`,
-    :mod:`.suppressions` and :mod:`.statistics`.
+    right, so ``signing_secrets`` stays empty.
     """
 
     code = "smtp2go"
@@ -47,6 +59,9 @@ class Smtp2goAdapter(ProviderAdapter):
     answers = PLAIN_ANSWERS
     retry_horizon = const.RETRY_HORIZON
     supports = frozenset(("events", "send"))
+    offers = frozenset(
+        ("register_events", "suppressions", "suppress", "history", "statistics")
+    )
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """Check the header that SMTP2GO repeats and a proxy's HMAC, as far as set."""
@@ -87,6 +102,43 @@ class Smtp2goAdapter(ProviderAdapter):
     def check(self, account: AccountFacts) -> Check:
         """Ask for the permissions of the key."""
         return checking.check(account)
+
+    def register(
+        self, account: AccountFacts, addresses: OwnAddresses, purpose: Purpose
+    ) -> None:
+        """Let one webhook of the account post all events to our address."""
+        registration.register_webhooks(account, addresses.url, addresses.retired)
+
+    def unregister(
+        self, account: AccountFacts, addresses: OwnAddresses, purpose: Purpose
+    ) -> int:
+        """Remove the webhooks at our addresses."""
+        urls = [addresses.url, *addresses.retired]
+        return registration.unregister_webhooks(account, urls)
+
+    def suppressions(self, account: AccountFacts) -> Iterator[Suppression]:
+        """Yield the account's list, the oldest first."""
+        return suppressions.suppressions(account)
+
+    def suppress(self, account: AccountFacts, items: Iterable[Suppression]) -> None:
+        """Enter addresses one by one."""
+        suppressions.add_suppressions(account, items)
+
+    def unsuppress(
+        self, account: AccountFacts, address: str, reason: SuppressionReason
+    ) -> bool:
+        """Lift what stands there for this reason."""
+        return suppressions.remove_suppression(account, address, reason)
+
+    def history(
+        self, account: AccountFacts, begin: datetime, end: datetime
+    ) -> tuple[list[DeliveryEvent], datetime]:
+        """Read the activity search."""
+        return history.events_between(account, begin, end)
+
+    def statistics(self, account: AccountFacts) -> Mapping[Figure, str]:
+        """Return the summary of the billing cycle."""
+        return statistics.figures(account)
 
     def compose_post(
         self,

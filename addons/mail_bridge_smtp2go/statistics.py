@@ -11,7 +11,9 @@ from typing import Any
 
 from odoo.addons.mail_bridge.exceptions import PermanentError, TemporaryError
 from odoo.addons.mail_bridge.providers.base import AccountFacts
+from odoo.addons.mail_bridge.providers.headers import storable
 from odoo.addons.mail_bridge.providers.payload import Json
+from odoo.addons.mail_bridge.providers.services import Figure
 
 from .api import query
 
@@ -24,8 +26,37 @@ REPORTS = {
     "spam": "/stats/email_spam",
     "unsubscribes": "/stats/email_unsubs",
 }
+#: Our names of the figures that ``summary`` holds.
+FIGURES: dict[Figure, str] = {
+    "cycle_start": "cycle_start",
+    "cycle_end": "cycle_end",
+    "quota": "cycle_max",
+    "quota_used": "cycle_used",
+    "quota_left": "cycle_remaining",
+    "sent": "email_count",
+    "rejected": "rejects",
+    "bounced_hard": "hardbounces",
+    "bounced_soft": "softbounces",
+    "bounce_percent": "bounce_percent",
+    "complained": "spam_emails",
+    "complaint_percent": "spam_percent",
+    "unsubscribed": "unsubscribes",
+    "opened": "opens",
+    "clicked": "clicks",
+}
 #: ``rejects`` has taken their place.
 DEPRECATED = frozenset(("spam_rejects", "bounce_rejects"))
+
+
+def figures(account: AccountFacts) -> dict[Figure, str]:
+    """Return the summary under our own names; errors as of :func:`report`."""
+    told = report(account, "summary")
+    found: dict[Figure, str] = {}
+    for name, theirs in FIGURES.items():
+        value = told.get(theirs)
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            found[name] = storable(str(value))[:60]
+    return found
 
 
 def report(account: AccountFacts, name: str, **filters: Any) -> Json:

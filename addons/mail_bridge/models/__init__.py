@@ -9,6 +9,7 @@ from . import mail_bridge_account
 from . import mail_bridge_account_abilities
 from . import mail_bridge_account_door
 from . import mail_bridge_account_setup
+from . import mail_bridge_account_services
 from . import mail_bridge_token
 from . import mail_bridge_key
 from . import mail_bridge_notice

@@ -44,7 +44,10 @@ class MailBridgeToken(models.Model):
         current.write({"valid_until": fields.Datetime.now() + horizon})
         self.env.registry.clear_cache()
         self.create({"account_id": account.id, "digest": token_digest(token)})
-        self.env["mail.bridge.secret"]._store(account, URL_TOKEN, token)
+        # the replaced one is kept as long: what is registered there must move
+        keep = horizon or None
+        self.env["mail.bridge.secret"]._store(account, URL_TOKEN, token, keep)
+        account.invalidate_recordset(["webhook_url"])
 
     @api.autovacuum
     def _gc_retired(self):

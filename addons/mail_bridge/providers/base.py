@@ -20,6 +20,7 @@ from .check import Check
 from .delivery import DeliveryEvent, OutgoingMail, SendReceipt
 from .forms import Form, read_form
 from .payload import Json, read_object
+from .services import ProviderServices
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ class SamplePost:
     body: bytes = field(repr=False)
 
 
-class ProviderAdapter(ABC):
+class ProviderAdapter(ProviderServices, ABC):
     """One provider's dialect. A subclass per provider, picked by ``code``.
 
     Adapters hold no state and know no ORM. Every method takes bytes that an attacker

@@ -49,6 +49,7 @@ from odoo.addons.mail_bridge.providers.mime import (
     build_mime,
     split_mime,
 )
+from odoo.addons.mail_bridge.providers.services import Service
 
 #: What a post brings.
 Brought = InboundMail | DeliveryEvent
@@ -330,6 +331,12 @@ class PostContract:
         assert answers.try_again.status == 503
         assert dict(answers.try_again.headers)["Retry-After"].isdigit()
         assert self.adapter.stored_answer("MB1").status == answers.stored.status
+
+    def test_every_service_that_it_offers_is_there(self):
+        assert self.adapter.offers <= set(get_args(Service))
+        for service in self.adapter.offers:
+            name = service.partition("_")[0] if "register" in service else service
+            assert name in vars(type(self.adapter)), service
 
     def test_the_adapter_says_what_it_is(self):
         assert self.adapter.code and self.adapter.label

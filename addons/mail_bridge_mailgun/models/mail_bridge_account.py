@@ -6,7 +6,7 @@ from odoo.exceptions import ValidationError
 from odoo.addons.mail_bridge.models.mail_bridge_secret import ADMIN, secret_field
 from odoo.addons.mail_bridge.providers.authentication import normal_domain
 
-from .. import const_api
+from .. import const, const_api
 
 
 class MailBridgeAccount(models.Model):
@@ -57,8 +57,8 @@ class MailBridgeAccount(models.Model):
     def _compute_mailgun_mime_url(self):
         for account in self:
             url = account.code == "mailgun" and account.webhook_url
-            account.mailgun_mime_url = url and f"{url}/mime"
-            account.mailgun_events_url = url and f"{url}/events"
+            account.mailgun_mime_url = url and f"{url}{const.MIME_PATH}"
+            account.mailgun_events_url = url and f"{url}{const.EVENTS_PATH}"
 
     @api.constrains("mailgun_domain")
     def _check_mailgun_domain(self):
