@@ -142,9 +142,7 @@ class MailBridgeAccount(models.Model):
     def _cron_statistics(self):
         """Ask the providers that count for their figures."""
         accounts = self._offering("statistics")
-        self._ask_in_turn(
-            accounts.sorted("statistics_date"), self._refresh_statistics
-        )
+        self._ask_in_turn(accounts.sorted("statistics_date"), self._refresh_statistics)
 
     @api.model
     def _refresh_statistics(self, account):
