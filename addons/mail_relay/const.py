@@ -18,3 +18,5 @@ MAX_RECIPIENTS = 10_000
 SMALL_MIME_BYTES = 256 * 1024
 #: Seconds that a provider is asked about a mail in doubt.
 DOUBT_SECONDS = 15 * 60.0
+#: It is asked again after so many.
+DOUBT_ASK_SECONDS = 60.0

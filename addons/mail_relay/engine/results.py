@@ -46,7 +46,8 @@ UPDATE mail_relay_message AS mail
        sent_at = CASE WHEN v.accepted THEN coalesce(mail.sent_at, v.at)
                       ELSE mail.sent_at END,
        done_at = CASE WHEN v.state IN ('done', 'dead') THEN v.at END,
-       claimed_by = NULL, sending_since = NULL,
+       claimed_by = NULL,
+       sending_since = CASE WHEN v.state = 'in_doubt' THEN mail.sending_since END,
        claimed_until = CASE WHEN v.state = 'in_doubt' THEN v.at END
   FROM (VALUES %s) AS v(id, state, attempts, narrows, next_attempt, account_id, chain,
                         trace, error, reference, other_id, accepted, at, worker)

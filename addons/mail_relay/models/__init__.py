@@ -8,6 +8,7 @@ from . import mail_relay_suppression
 from . import mail_relay_message
 from . import mail_relay_enqueue
 from . import mail_relay_dispatch
+from . import mail_relay_doubt
 from . import mail_relay_recipient
 from . import mail_relay_attempt
 from . import mail_relay_limit

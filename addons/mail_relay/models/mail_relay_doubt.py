@@ -1,0 +1,129 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import logging
+import time
+from datetime import timedelta
+
+from odoo import api, fields, models
+
+from odoo.addons.mail_bridge.exceptions import PermanentError, TemporaryError
+from odoo.addons.mail_bridge.keyring import KeyRingError
+from odoo.addons.mail_bridge.providers.delivery import OutgoingMail
+
+from ..const import DISPATCH_SECONDS, DOUBT_ASK_SECONDS, DOUBT_SECONDS
+
+_logger = logging.getLogger(__name__)
+
+
+class MailRelayMessage(models.Model):
+    """Mails that may have been sent, and nobody knows.
+
+    The provider is asked for a quarter of an hour. Who still knows nothing then has to
+    choose between maybe twice and maybe never; unless the account says otherwise, a
+    person does.
+    """
+
+    _inherit = "mail.relay.message"
+
+    @api.model
+    def _cron_resolve_doubt(self):
+        """Entry point: ask about mails in doubt, decide about those nobody knows."""
+        self._note_wake("doubt")
+        end = time.monotonic() + DISPATCH_SECONDS
+        while time.monotonic() < end:
+            mail = self._claim_doubtful()
+            if not mail:
+                return
+            mail._resolve_doubt()
+            self.env.flush_all()
+            self.env.cr.commit()
+        self._wake("doubt", always=True)
+
+    @api.model
+    def _claim_doubtful(self):
+        """Take one mail whose turn it is to be asked about, in a commit of its own."""
+        self.env.cr.rollback()
+        self.env.cr.execute(
+            """UPDATE mail_relay_message SET claimed_until =
+                      (now() AT TIME ZONE 'UTC') + %s * interval '1 second'
+                WHERE id = (SELECT id FROM mail_relay_message
+                             WHERE state = 'in_doubt'
+                               AND claimed_until <= (now() AT TIME ZONE 'UTC')
+                          ORDER BY claimed_until LIMIT 1 FOR UPDATE SKIP LOCKED)
+            RETURNING id""",
+            (DOUBT_ASK_SECONDS,),
+        )
+        row = self.env.cr.fetchone()
+        self.env.cr.commit()
+        self.env.invalidate_all()
+        return self.browse(row[0] if row else [])
+
+    def _resolve_doubt(self):
+        """Ask the provider, and decide where it cannot say, or said nothing in time."""
+        self.ensure_one()
+        account = self.account_id.sudo()
+        adapter = account._adapter()
+        if adapter and adapter.is_idempotent:
+            self._move(
+                "queued", next_attempt=fields.Datetime.now(), claimed_until=False
+            )
+            self.env.cr.postcommit.add(lambda: self._wake(always=True))
+            return
+        try:
+            events = self._asked(account, adapter) if adapter else None
+        except (TemporaryError, KeyRingError) as error:
+            _logger.info("mail %s: not asked now: %s", self.reference, error)
+            events = []
+        if events is None or (not events and self._doubt_is_old()):
+            self._end_doubt(account)
+        elif events:
+            self.env["mail.bridge.event"]._store(account, events, source="reconcile")
+
+    def _asked(self, account, adapter):
+        """Return what the provider knows of the mail, ``None``: it cannot be asked.
+
+        No transaction is open meanwhile.
+        """
+        open_recipients = self.recipient_ids.filtered(
+            lambda item: item.state in ("pending", "deferred")
+        )
+        mail = OutgoingMail(
+            mime=b"",
+            envelope_sender=self.envelope_sender or "",
+            recipients=tuple(open_recipients.mapped("address")),
+            reference=self.reference,
+            message_id=self.message_id,
+            idempotency_key=self.idempotency_key or "",
+        )
+        facts = account._facts()
+        self.env.cr.commit()
+        try:
+            return adapter.find(mail, facts)
+        except (NotImplementedError, PermanentError):
+            return None
+
+    def _doubt_is_old(self):
+        """Tell whether the provider had its time to say something."""
+        since = self.sending_since or self.first_attempt_at
+        return not since or self._db_now() - since > timedelta(seconds=DOUBT_SECONDS)
+
+    @api.model
+    def _db_now(self):
+        return self.env.cr.now().replace(microsecond=0)
+
+    def _end_doubt(self, account):
+        """Do what the account wants where nobody knows."""
+        if account.relay_doubt_policy == "resend":
+            self._requeue(self, possible_duplicates=self.possible_duplicates + 1)
+            self.env.cr.postcommit.add(lambda: self._wake(always=True))
+            return
+        self._move("held", hold_reason="doubt", claimed_until=False)
+        account._warn(
+            self.env._("A mail may have been sent, and nobody knows"),
+            self.env._(
+                "%(subject)s (%(reference)s) is held. Under Deliveries, send it "
+                "again, which may make it arrive twice, or cancel it.",
+                subject=self.subject or "",
+                reference=self.reference,
+            ),
+        )
