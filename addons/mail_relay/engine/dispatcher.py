@@ -44,6 +44,7 @@ from .decide import decide
 from .gates import Doors
 from .limits import SLACK
 from .results import Done
+from .statements import Session
 from .values import Claimed, SendAccount
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Lane:
         self.claimed_at = 0.0
         self.is_empty = False
         self.is_stopped = False
+        self.has_failed = False
 
     @property
     def idle(self) -> int:
@@ -82,6 +84,7 @@ class Dispatcher:
 
     def __init__(self, cr, accounts: Sequence[SendAccount], worker: str) -> None:
         self._cursor = cr
+        self._session = Session(cr)
         self._lanes = [Lane(account) for account in accounts]
         self._worker = worker
         self._flying: dict[Future, tuple[Lane, Claimed, datetime]] = {}
@@ -158,6 +161,7 @@ class Dispatcher:
     def _claim(self, lane: Lane, doors: Doors) -> None:
         """Take mails over for one account, as its doors and limits let it."""
         account = lane.account
+        lane.has_failed |= bool(doors.failures)
         is_broken = gates.is_broken(account, doors.failures)
         if doors.seconds:
             if not (is_broken and reroute(self._cursor, account.id, "out of order")):
@@ -259,40 +263,30 @@ class Dispatcher:
     def _write(
         self, ended: Sequence[Done], beginning: Sequence[tuple[Lane, Claimed]]
     ) -> set[int]:
-        if ended:
-            results.write(self._cursor, ended, self._worker)
-            self._write_gates(ended)
-        begun: set[int] = set()
-        by_lane: dict[int, list[Claimed]] = {}
-        for lane, mail in beginning:
-            by_lane.setdefault(lane.account.id, []).append(mail)
-        for account_id, mails in by_lane.items():
-            begun |= results.begin(self._cursor, mails, account_id, self._worker)
-        for _lane, mail in beginning:
+        results.write(self._session, ended, self._worker)
+        self._write_gates(ended)
+        mails = [(lane.account.id, mail) for lane, mail in beginning]
+        begun = results.begin(self._session, mails, self._worker)
+        for _account_id, mail in mails:
             read_mime(self._cursor, mail)
         return begun
 
     def _write_gates(self, ended: Sequence[Done]) -> None:
-        working = set()
+        """Close doors that servers asked for, count failures, forget them again."""
+        lanes = {lane.account.id: lane for lane in self._lanes}
         for item in ended:
-            decision = item.decision
+            decision, lane = item.decision, lanes[item.account.id]
             for gate in decision.gates:
                 gates.close(self._cursor, item.account.id, gate)
-                self._stop(item.account.id)
+                lane.is_stopped = True
             if decision.account_failed:
                 text = decision.reply.text
-                gates.note_failure(self._cursor, item.account, decision.reason, text)
-                self._stop(item.account.id)
-            elif decision.account_works and not decision.gates:
-                working.add(item.account.id)
-        failing = {item.account.id for item in ended if item.decision.account_failed}
-        for account_id in working - failing:
-            gates.note_success(self._cursor, account_id)
-
-    def _stop(self, account_id: int) -> None:
-        """Ask the doors once more before the mails at hand go through this account."""
-        for lane in self._lanes:
-            lane.is_stopped |= lane.account.id == account_id
+                reason = decision.reason
+                gates.note_failure(self._cursor, item.account, reason, text)
+                lane.is_stopped = lane.has_failed = True
+            elif decision.account_works and not decision.gates and lane.has_failed:
+                gates.note_success(self._cursor, item.account.id)
+                lane.has_failed = False
 
     def _committed(self, work: Callable[[], set[int]]) -> set[int] | None:
         """Do some SQL and commit it, again where two transactions met.
@@ -309,6 +303,7 @@ class Dispatcher:
                 psycopg2.errors.DeadlockDetected,
             ):
                 self._cursor.rollback()
+                self._session.forget()
                 time.sleep(random.uniform(0, 0.05))  # noqa: S311
         _logger.error("results of the dispatcher could not be written")
         return None
@@ -365,6 +360,7 @@ class Dispatcher:
         """Give the connections back to the other dispatchers."""
         try:
             self._cursor.rollback()
+            self._session.close()
             self._cursor.execute("SELECT pg_advisory_unlock_all()")
             self._cursor.commit()
         except psycopg2.Error:

@@ -9,14 +9,28 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from psycopg2.extras import execute_values
-
 from ..const import LEASE_SECONDS
 from ..providers.states import RANKS, Truth
 from .decide import Decision, News
+from .statements import Session, Statement
 from .values import Claimed, SendAccount
 
-_ADVANCE = """
+_ADVANCE = Statement(
+    "mail_relay_advance",
+    (
+        "integer",
+        "varchar",
+        "varchar",
+        "integer",
+        "varchar",
+        "varchar",
+        "varchar",
+        "integer",
+        "varchar",
+        "varchar",
+        "timestamp",
+    ),
+    """
 UPDATE mail_relay_recipient AS person
    SET state = v.state, bounce_class = nullif(v.bounce_class, ''), rank = v.rank,
        reason = nullif(v.reason, ''), failure_text = nullif(v.text, ''),
@@ -27,11 +41,29 @@ UPDATE mail_relay_recipient AS person
        bounced_at = CASE WHEN v.state = 'bounced' THEN coalesce(bounced_at, v.at)
                          ELSE bounced_at END,
        last_event_at = v.at
-  FROM (VALUES %s) AS v(id, state, bounce_class, rank, reason, text, stage, code,
-                        enhanced, reference, at)
- WHERE person.id = v.id AND v.rank >= person.rank"""
-_ADVANCE_TYPES = "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::timestamp)"
-_SETTLE = """
+  FROM {rows} AS v(id, state, bounce_class, rank, reason, text, stage, code, enhanced,
+                   reference, at)
+ WHERE person.id = v.id AND v.rank >= person.rank""",
+)
+_SETTLE = Statement(
+    "mail_relay_settle",
+    (
+        "integer",
+        "varchar",
+        "integer",
+        "integer",
+        "timestamp",
+        "integer",
+        "varchar",
+        "varchar",
+        "varchar",
+        "varchar",
+        "varchar",
+        "boolean",
+        "timestamp",
+        "varchar",
+    ),
+    """
 UPDATE mail_relay_message AS mail
    SET state = v.state, attempts = v.attempts, tries = mail.tries + 1,
        generation = mail.generation + v.narrows,
@@ -49,19 +81,50 @@ UPDATE mail_relay_message AS mail
        claimed_by = NULL,
        sending_since = CASE WHEN v.state = 'in_doubt' THEN mail.sending_since END,
        claimed_until = CASE WHEN v.state = 'in_doubt' THEN v.at END
-  FROM (VALUES %s) AS v(id, state, attempts, narrows, next_attempt, account_id, chain,
-                        trace, error, reference, other_id, accepted, at, worker)
- WHERE mail.id = v.id AND mail.state = 'sending' AND mail.claimed_by = v.worker"""
-_SETTLE_TYPES = (
-    "(%s, %s, %s, %s, %s::timestamp, %s::integer, %s::varchar, %s::varchar, "
-    "%s::varchar, %s::varchar, %s::varchar, %s, %s::timestamp, %s)"
+  FROM {rows} AS v(id, state, attempts, narrows, next_attempt, account_id, chain,
+                   trace, error, reference, other_id, accepted, at, worker)
+ WHERE mail.id = v.id AND mail.state = 'sending' AND mail.claimed_by = v.worker""",
 )
-_LOG = """
+_LOG = Statement(
+    "mail_relay_log",
+    (
+        "integer",
+        "integer",
+        "integer",
+        "timestamp",
+        "timestamp",
+        "varchar",
+        "integer",
+        "varchar",
+        "integer",
+        "varchar",
+        "text",
+        "varchar",
+        "varchar",
+        "timestamp",
+        "varchar",
+    ),
+    """
 INSERT INTO mail_relay_attempt
        (relay_message_id, account_id, number, started_at, ended_at, outcome,
         recipient_count, stage, smtp_code, enhanced_code, text, reason, worker,
         next_attempt, provider_reference)
-VALUES %s"""
+SELECT * FROM {rows}""",
+)
+_BEGIN = Statement(
+    "mail_relay_begin",
+    ("integer", "integer", "varchar", "varchar", "double precision"),
+    """
+UPDATE mail_relay_message AS mail
+   SET state = 'sending', sending_since = now() AT TIME ZONE 'UTC',
+       claimed_until = (now() AT TIME ZONE 'UTC') + v.lease * interval '1 second',
+       first_attempt_at = coalesce(first_attempt_at, now() AT TIME ZONE 'UTC'),
+       idempotency_key = v.key
+  FROM {rows} AS v(id, account_id, worker, key, lease)
+ WHERE mail.id = v.id AND state = 'queued' AND claimed_by = v.worker
+   AND mail.account_id = v.account_id
+RETURNING mail.id""",
+)
 
 
 class Done(NamedTuple):
@@ -74,44 +137,30 @@ class Done(NamedTuple):
     ended_at: datetime
 
 
-def write(cr, done: Sequence[Done], worker: str) -> None:
-    """Write what attempts did to recipients, mails and log; the caller commits."""
-    _advance(cr, done)
-    execute_values(
-        cr._obj, _SETTLE, [_settled(item, worker) for item in done], _SETTLE_TYPES
-    )
-    logged = [item for item in done if _is_logged(item)]
-    if logged:
-        execute_values(cr._obj, _LOG, [_logged(item, worker) for item in logged])
+def write(session: Session, done: Sequence[Done], worker: str) -> None:
+    """Let it be written what attempts did to recipients, mails and log."""
+    session.add(_ADVANCE, _advances(done))
+    session.add(_SETTLE, [_settled(item, worker) for item in done])
+    session.add(_LOG, [_logged(item, worker) for item in done if _is_logged(item)])
 
 
-def begin(cr, mails: Iterable[Claimed], account_id: int, worker: str) -> set[int]:
+def begin(
+    session: Session, mails: Iterable[tuple[int, Claimed]], worker: str
+) -> set[int]:
     """Write the intent to send, before anything is on the wire; the caller commits.
 
+    What waits in the session is written first, in the same transaction.
+
+    :param mails: account ids and mails.
     :return: the ids of the mails that are still ours.
     """
-    mails = list(mails)
-    cr.execute(
-        """UPDATE mail_relay_message AS mail
-              SET state = 'sending', sending_since = now() AT TIME ZONE 'UTC',
-                  claimed_until = (now() AT TIME ZONE 'UTC')
-                      + %s * interval '1 second',
-                  first_attempt_at = coalesce(first_attempt_at,
-                                              now() AT TIME ZONE 'UTC'),
-                  idempotency_key = v.key
-             FROM unnest(%s, %s::text[]) AS v(id, key)
-            WHERE mail.id = v.id AND state = 'queued' AND claimed_by = %s
-              AND account_id = %s
-        RETURNING mail.id""",
-        (
-            LEASE_SECONDS,
-            [mail.id for mail in mails],
-            [mail.idempotency_key for mail in mails],
-            worker,
-            account_id,
-        ),
-    )
-    return {row[0] for row in cr.fetchall()}
+    rows = [
+        (mail.id, account_id, worker, mail.idempotency_key, LEASE_SECONDS)
+        for account_id, mail in mails
+    ]
+    session.add(_BEGIN, rows)
+    found = session.run()
+    return {row[0] for row in found} if rows else set()
 
 
 def finish_empty(cr, ids: Sequence[int], worker: str) -> None:
@@ -176,16 +225,17 @@ def find_abandoned(cr) -> list[int]:
     return [row[0] for row in cr.fetchall()]
 
 
-def _advance(cr, done: Sequence[Done]) -> None:
+def _advances(done: Sequence[Done]) -> list[tuple]:
+    """Return what is known of the recipients now.
+
+    In the order of their ids, as whoever applies events locks them.
+    """
     rows = {}
     for item in done:
         reference = item.decision.receipt.provider_reference
         for news in item.decision.news:
             rows[news.recipient_id] = _advanced(news, reference, item.ended_at)
-    if rows:
-        # In the order of ids, as whoever applies events locks them.
-        values = [rows[recipient_id] for recipient_id in sorted(rows)]
-        execute_values(cr._obj, _ADVANCE, values, _ADVANCE_TYPES, page_size=1000)
+    return [rows[recipient_id] for recipient_id in sorted(rows)]
 
 
 def _advanced(news: News, reference: str, at: datetime) -> tuple:
