@@ -1,16 +1,21 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import os
 import ssl
 import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, TransactionCase, new_test_user, tagged
 
 from odoo.addons.mail_bridge.providers import connect as connecting
+from odoo.addons.mail_bridge.providers.delivery import Outcome, OutgoingMail
 from odoo.addons.mail_bridge.tests_plain.tls_of import self_signed
+from odoo.addons.mail_relay.adapter import POOL
+from odoo.addons.mail_relay.providers import smtp_link
 
 from tests.support.black_hole import black_hole
 from tests.support.smtp_sink import SmtpSink
@@ -41,6 +46,7 @@ class SinkCase(TransactionCase):
         super().setUp()
         self.stack = ExitStack()
         self.addCleanup(self.stack.close)
+        self.addCleanup(POOL.close)
         self.lead_to("127.0.0.1")
         self.patch(connecting, "_memory", connecting._Memory())
 
@@ -144,9 +150,43 @@ class TestSendingCheck(SinkCase):
                     self.assertEqual(sink.taken[0].tls, encrypted)
 
     def test_port_465_is_tls_from_the_start(self):
-        account = self.make(self.sink(), smtp_port=465)
-        options = account._adapter_options()
-        self.assertEqual((options["port"], options["tls"]), (465, "auto"))
+        self.assertEqual(smtp_link.IMPLICIT_PORT, 465)
+        sink = self.sink(tls=self.tls, implicit=True)
+        self.patch(smtp_link, "IMPLICIT_PORT", sink.port)
+        wizard = self.run_test(self.make(sink))
+        self.assertTrue(wizard.is_good)
+        self.assertIn("Encrypted", wizard.line_ids.mapped("label"))
+
+    def test_a_mail_of_an_account_does_not_wait_for_a_dead_address(self):
+        sink = self.sink(tls=self.tls)
+        self.stack.enter_context(black_hole("::1", sink.port))
+        self.lead_to("::1", "127.0.0.1")
+        mail = OutgoingMail(
+            b"Subject: one\r\n\r\nHello\r\n",
+            "shop@example.com",
+            ("ann@example.com",),
+            "r1",
+            "<1@example.com>",
+        )
+        for family, fast in (("auto", True), ("prefer_ipv4", True), ("ipv6", False)):
+            with self.subTest(family=family):
+                account = self.make(
+                    sink, smtp_address_family=family, smtp_connect_timeout=2
+                )
+                start = time.monotonic()
+                receipt = account._adapter().send(mail, account._facts())
+                self.assertLess(time.monotonic() - start, 5)
+                [result] = receipt.results
+                accepted = result.outcome is Outcome.ACCEPTED
+                self.assertEqual(accepted, fast, result.reply)
+        self.assertEqual(len(sink.taken), 2)
+
+    def test_a_password_of_the_environment_logs_in(self):
+        sink = self.sink(tls=self.tls, credentials={LOGIN: PASSWORD})
+        account = self.make(sink, reference="env", smtp_user=LOGIN)
+        self.assertEqual(self.run_test(account).advice, "credentials")
+        with patch.dict(os.environ, {"MAIL_BRIDGE_ENV_SMTP_PASSWORD": PASSWORD}):
+            self.assertTrue(self.run_test(account).is_good)
 
     def test_a_test_mail(self):
         sink = self.sink(tls=self.tls)
