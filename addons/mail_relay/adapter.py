@@ -23,6 +23,7 @@ from .providers.smtp_pool import SmtpPool
 
 #: The sessions of all SMTP accounts in this process.
 POOL = SmtpPool()
+_IN_CLEAR = "no: mail travels in clear text"
 _NAMES = frozenset(field.name for field in fields(SmtpSettings))
 
 
@@ -65,4 +66,6 @@ def _as_check(found: SmtpProbe) -> Check:
         "auth": ("auth", ""),
     }
     steps += [CheckStep(*named[stage], seconds) for stage, seconds in found.steps]
+    if not (found.tls or found.failure):
+        steps.append(CheckStep("tls", problem=_IN_CLEAR))
     return Check(tuple(steps), found.failure, found.extensions)

@@ -144,7 +144,10 @@ class TestSendingCheck(SinkCase):
                 found = " ".join(sink.verbs())
                 if advice == "clear_text":
                     self.assertNotIn("AUTH", found)
+                row = wizard.line_ids.filtered(lambda line: line.label == "Encrypted")
                 if encrypted is not None:
+                    state = "done" if encrypted else "warning"
+                    self.assertEqual(row.state, state)
                     wizard.email_to = "ann@example.com"
                     wizard.action_send()
                     self.assertEqual(sink.taken[0].tls, encrypted)

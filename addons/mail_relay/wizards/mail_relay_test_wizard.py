@@ -1,5 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import time
 import uuid
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -171,24 +172,13 @@ class MailRelayTestWizard(models.TransientModel):
         recipient = email_normalize(self.email_to)
         if not sender or not recipient:
             raise UserError(self.env._("Enter one address each for From and To."))
-        result = self._send(sender, recipient)
-        accepted = result.outcome is Outcome.ACCEPTED
-        label = self.env._("Mail to %(address)s", address=recipient)
+        result, line = self._send(sender, recipient)
+        failure = None if line["state"] == "done" else result.reply
+        success = self.env._("The server took the test mail.")
         self.write(
             {
-                "line_ids": [
-                    fields.Command.create(
-                        {
-                            "state": "done" if accepted else "fault",
-                            "label": label,
-                            "detail": told(result.reply),
-                        }
-                    )
-                ],
-                **self._conclusion(
-                    None if accepted else result.reply,
-                    self.env._("The server took the test mail."),
-                ),
+                "line_ids": [fields.Command.create(line)],
+                **self._conclusion(failure, success),
             }
         )
         return self._reopen()
@@ -216,7 +206,7 @@ class MailRelayTestWizard(models.TransientModel):
             raise UserError(str(error)) from error
 
     def _send(self, sender, recipient):
-        """Hand a mail to the adapter; return its result for the one recipient."""
+        """Hand a mail to the adapter; return its result and the row that tells it."""
         message_id = make_msgid(domain=sender.rpartition("@")[2])
         mail = OutgoingMail(
             mime=self._mime(message_id),
@@ -229,8 +219,14 @@ class MailRelayTestWizard(models.TransientModel):
             facts = self.account_id.sudo()._facts()
         except KeyRingError as error:
             raise UserError(str(error)) from error
+        start = time.monotonic()
         [result] = self.account_id._adapter().send(mail, facts).results
-        return result
+        return result, {
+            "state": "done" if result.outcome is Outcome.ACCEPTED else "fault",
+            "label": self.env._("Mail to %(address)s", address=recipient),
+            "milliseconds": 1000 * (time.monotonic() - start),
+            "detail": told(result.reply),
+        }
 
     def _mime(self, message_id):
         mail = EmailMessage(policy=SMTP)
@@ -316,7 +312,7 @@ class MailRelayTestLine(models.TransientModel):
     )
     label = fields.Char(string="Step", required=True)
     subject = fields.Char(string="What")
-    milliseconds = fields.Integer(string="Time (ms)")
+    milliseconds = fields.Float(string="ms", digits=(9, 1))
     detail = fields.Char(string="Result")
 
 
