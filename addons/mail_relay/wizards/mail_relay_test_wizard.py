@@ -118,8 +118,7 @@ ADVICE = [
 class MailRelayTestWizard(models.TransientModel):
     """A test of an account that sends: each step with its time, and what to do.
 
-    The network is asked before anything is written, so that no row stays locked while
-    a server is silent.
+    No transaction is open while the network is asked.
     """
 
     _name = "mail.relay.test.wizard"
@@ -199,7 +198,7 @@ class MailRelayTestWizard(models.TransientModel):
     def _check(self, account):
         """Return what the adapter finds (``Check``); errors are findings, too."""
         try:
-            return account._adapter().check(account.sudo()._facts())
+            return account._ask("check")
         except (TemporaryError, PermanentError) as error:
             return Check(failure=Reply("api", 0, "", str(error)))
         except KeyRingError as error:
@@ -219,6 +218,7 @@ class MailRelayTestWizard(models.TransientModel):
             facts = self.account_id.sudo()._facts()
         except KeyRingError as error:
             raise UserError(str(error)) from error
+        self.account_id._end_transaction()
         start = time.monotonic()
         [result] = self.account_id._adapter().send(mail, facts).results
         return result, {
