@@ -51,6 +51,8 @@ _logger = logging.getLogger(__name__)
 
 #: One 32-bit half of the advisory locks that count an account's connections.
 LOCK_SPACE = 0x6D72656C
+#: Results that come within so many seconds share a commit.
+GATHER_SECONDS = 0.001
 #: How often two transactions may meet before a result is left to the lease.
 _CONFLICT_TRIES = 5
 _GONE = Reply("connect", 0, "", "the mail's content was deleted")
@@ -317,7 +319,9 @@ class Dispatcher:
 
     def _collect(self, seconds: float) -> None:
         """Wait for an attempt to end, and decide what follows from each that did."""
-        done, _ = wait(self._flying, seconds, FIRST_COMPLETED)
+        done, flying = wait(self._flying, seconds, FIRST_COMPLETED)
+        if done and flying:
+            done |= wait(flying, GATHER_SECONDS).done
         for future in done:
             lane, mail, started_at = self._flying.pop(future)
             lane.busy -= 1

@@ -21,7 +21,7 @@ class MailRelayAttempt(models.Model):
         index=True,
     )
     account_id = fields.Many2one(
-        "mail.bridge.account", readonly=True, ondelete="set null", index=True
+        "mail.bridge.account", readonly=True, ondelete="set null"
     )
     number = fields.Integer(readonly=True)
     started_at = fields.Datetime(readonly=True)

@@ -52,7 +52,6 @@ class MailRelayMessage(models.Model):
         "mail.bridge.account",
         readonly=True,
         ondelete="restrict",
-        index=True,
         help="The account that sends it, as it stands.",
     )
     account_chain = fields.Char(
@@ -138,6 +137,8 @@ class MailRelayMessage(models.Model):
     )
 
     def init(self):
+        # A mail is updated three times on its way, and each time every index has to be
+        # written: there is none that only a list would use.
         self._init_body_table()
         self.env.cr.execute(
             """ALTER TABLE mail_relay_message ADD COLUMN IF NOT EXISTS domains text[];
@@ -161,9 +162,7 @@ class MailRelayMessage(models.Model):
                    ON mail_relay_message (provider_message_id)
                 WHERE provider_message_id IS NOT NULL;
                CREATE INDEX IF NOT EXISTS mail_relay_message_document_idx
-                   ON mail_relay_message (model, res_id) WHERE res_id IS NOT NULL;
-               CREATE INDEX IF NOT EXISTS mail_relay_message_company_idx
-                   ON mail_relay_message (company_id, created_at)"""
+                   ON mail_relay_message (model, res_id) WHERE res_id IS NOT NULL"""
         )
 
     @api.depends("level")
