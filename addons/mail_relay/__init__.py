@@ -4,10 +4,13 @@ from odoo.addons.mail_bridge import reset_provider, setup_provider
 from odoo.addons.mail_bridge.providers import registry
 
 from . import models
+from . import controllers
+from . import relay_door
 from . import wizards
 from .adapter import SmtpAdapter
 
 registry.register(SmtpAdapter)
+relay_door.install()
 
 
 def post_init_hook(env):

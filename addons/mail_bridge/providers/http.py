@@ -72,6 +72,7 @@ _AGAIN = frozenset(
 
 #: Returns the addresses of a host name and port; raises ``OSError``.
 Resolver = Callable[[str, int], list[str]]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class CallRequest:
 
     ``hosts`` as for :func:`fetch`; ``auth`` is HTTP basic (user, password);
     ``timeout`` are seconds for all of it, ``max_bytes`` the most of an answer's body.
+    ``allows`` tells which addresses may be called where the peer is no provider but
+    chosen by somebody here: any port then, and plain http.
     """
 
     method: str
@@ -90,6 +93,7 @@ class CallRequest:
     auth: tuple[str, str] | None = field(default=None, repr=False)
     timeout: float = TOTAL_TIMEOUT
     max_bytes: int = 4 * 1024 * 1024
+    allows: Callable[[Address], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,8 @@ def call(request: CallRequest, *, resolver: Resolver = resolve) -> CallAnswer:
     """
     end = time.monotonic() + request.timeout
     url = _checked_url(request)
-    target, sock = _connect(url, resolver, min(TIMEOUT[0], request.timeout), end)
+    wait = min(TIMEOUT[0], request.timeout)
+    target, sock = _connect(url, resolver, wait, end, request.allows)
     wire = _Wire(sock, request.timeout, end)
     try:
         with (
@@ -214,13 +219,23 @@ def _checked_url(request: FetchRequest | CallRequest) -> SplitResult:
     if url.username is not None or url.password is not None:
         raise PermanentError(f"{url.hostname}: the URL holds credentials")
     plain = url.scheme == "http" or port not in (None, 443)
-    if url.scheme not in ("https", "http") or (plain and not _loopback_allowed()):
+    may_be_plain = _chooses(request) is not None or _loopback_allowed()
+    if url.scheme not in ("https", "http") or (plain and not may_be_plain):
         raise PermanentError(f"{url.hostname}: only https on its own port is allowed")
     return url
 
 
+def _chooses(request: FetchRequest | CallRequest) -> Callable[[Address], bool] | None:
+    """Return what tells the addresses that may be called, ``None``: the public ones."""
+    return request.allows if isinstance(request, CallRequest) else None
+
+
 def _addresses(
-    url: SplitResult, port: int, resolver: Resolver, seconds: float
+    url: SplitResult,
+    port: int,
+    resolver: Resolver,
+    seconds: float,
+    allows: Callable[[Address], bool] | None = None,
 ) -> list[str]:
     """Return the addresses to try; the name is resolved once, all must be allowed."""
     host = url.hostname or ""
@@ -230,9 +245,12 @@ def _addresses(
     except (OSError, UnicodeError, ValueError, futures.TimeoutError):
         raise NotSentError(f"{host}: the name could not be resolved") from None
     loopback = bool(addresses) and all(item.is_loopback for item in addresses)
-    if loopback and _loopback_allowed():
+    if allows is not None:
+        if not addresses or not all(map(allows, addresses)):
+            raise PermanentError(f"{host}: the address is not an allowed one")
+    elif loopback and _loopback_allowed():
         pass
-    elif url.scheme == "http" or port != 443 or not all(map(_is_public, addresses)):
+    elif url.scheme == "http" or port != 443 or not all(map(is_public, addresses)):
         raise PermanentError(f"{host}: the address is not a public one")
     return [str(item) for item in addresses]
 
@@ -246,18 +264,22 @@ def _within(seconds: float, resolver: Resolver, host: str, port: int) -> list[st
         pool.shutdown(wait=False)
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(address: Address) -> bool:
     """Whether an address is reachable by everybody, and hides no other one."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
-            return _is_public(address.ipv4_mapped)
+            return is_public(address.ipv4_mapped)
         if address.sixtofour or address.teredo:
             return False
     return address.is_global and not address.is_multicast
 
 
 def _connect(
-    url: SplitResult, resolver: Resolver, wait: float, end: float
+    url: SplitResult,
+    resolver: Resolver,
+    wait: float,
+    end: float,
+    allows: Callable[[Address], bool] | None = None,
 ) -> tuple[_Target, socket.socket]:
     """Return a connection to one of the addresses of a URL, with TLS where it says so.
 
@@ -267,7 +289,8 @@ def _connect(
     host, port = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     target = _Target(url.scheme, host, port, path)
-    addresses = _addresses(url, port, resolver, max(0.0, end - time.monotonic()))
+    seconds = max(0.0, end - time.monotonic())
+    addresses = _addresses(url, port, resolver, seconds, allows)
     left = min(wait, end - time.monotonic())
     sock = connect(host, port, timeout=left, addresses=addresses).socket
     sock.settimeout(max(0.001, min(wait, end - time.monotonic())))

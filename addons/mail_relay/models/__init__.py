@@ -14,3 +14,16 @@ from . import mail_relay_attempt
 from . import mail_relay_limit
 from . import ir_mail_server
 from . import res_config_settings
+from . import mail_relay_client
+from . import mail_bridge_key
+from . import mail_relay_posting
+from . import mail_relay_report
+from . import mail_relay_command
+from . import mail_relay_message_client
+from . import mail_relay_posting_fate
+from . import mail_relay_api
+from . import mail_relay_api_tenants
+from . import mail_relay_api_accounts
+from . import mail_relay_api_messages
+from . import mail_relay_api_instance
+from . import mail_relay_posting_fetch

@@ -126,7 +126,7 @@ class MailRelayMessage(models.Model):
         if default_account_id:
             return choose([default_account_id], "default", obstacles)
         accounts = self.env["mail.bridge.account"].sudo()
-        own = [("company_id", "=", company_id)]
+        own = [("company_id", "=", company_id), ("relay_client_id", "=", False)]
         accounts = accounts.search([*accounts._sending_domain(), *own])
         return choose(accounts.ids, "no route: first account", obstacles)
 

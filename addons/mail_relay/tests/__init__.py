@@ -3,3 +3,4 @@
 from . import test_account
 from . import test_sending_check
 from . import test_mail_server
+from . import test_relay_api
