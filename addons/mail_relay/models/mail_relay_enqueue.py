@@ -60,7 +60,17 @@ class MailRelayMessage(models.Model):
             ],
         )
         self.env.cr.postcommit.add(self._wake_all)
+        self._call_later({item.not_before for item in submissions if item.not_before})
         return mails
+
+    @api.model
+    def _call_later(self, moments):
+        """Have a dispatcher called when mails become due that must wait until then."""
+        now = fields.Datetime.now()
+        later = {moment.replace(microsecond=0) for moment in moments if moment > now}
+        crons = self.env["ir.cron"].sudo().browse(self._drain_crons()[:1])
+        if later and crons:
+            crons._trigger(sorted(later))
 
     def _wake_all(self):
         """Call who sends, and who tells of those that nothing is sent to."""
