@@ -16,13 +16,17 @@ from .smtp_link import SmtpSettings
 #: Sessions kept with nothing to do: of one account, and of all.
 MAX_IDLE = 8
 MAX_IDLE_TOTAL = 64
+#: Seconds that a session is kept with nothing to do; servers give it five minutes at
+#: least (RFC 5321 §4.5.3.2.7), and count it among what they allow an account.
+KEEP = 30.0
 
 
 class SmtpPool:
     """Hands each mail to a session of its account that is free, or to a new one.
 
     How many there are at a time is the caller's to limit: as many as it has threads.
-    An account that changed has other settings, and so other sessions.
+    An account that changed has other settings, and so other sessions. What nobody used
+    for a while is closed, by a thread that is there only while sessions are free.
     """
 
     def __init__(self) -> None:
@@ -30,6 +34,7 @@ class SmtpPool:
         self._process = os.getpid()
         #: (settings, session, since when it is free), the longest free first.
         self._free: list[tuple[SmtpSettings, SmtpSession, float]] = []
+        self._tidier: threading.Timer | None = None
 
     def send(self, settings: SmtpSettings, mail: OutgoingMail) -> SendReceipt:
         """Send a mail as :meth:`SmtpSession.send` does."""
@@ -76,13 +81,27 @@ class SmtpPool:
             surplus = same[: max(0, len(same) - MAX_IDLE)]
             surplus += self._free[: max(0, len(self._free) - MAX_IDLE_TOTAL)]
             self._free = [item for item in self._free if item not in surplus]
+            self._tidy_later()
         _close(leaving + surplus)
+
+    def _tidy_later(self) -> None:
+        if self._free and self._tidier is None:
+            self._tidier = threading.Timer(KEEP, self._tidy)
+            self._tidier.daemon = True
+            self._tidier.start()
+
+    def _tidy(self) -> None:
+        self.close_idle(KEEP)
+        with self._lock:
+            self._tidier = None
+            self._tidy_later()
 
     def _leave_parents(self) -> None:
         """After a fork the connections are the parent's; two must not talk on one."""
         if self._process != os.getpid():
             self._process = os.getpid()
             self._free = []
+            self._tidier = None
 
 
 def _close(leaving: list[tuple[SmtpSettings, SmtpSession, float]]) -> None:

@@ -117,6 +117,17 @@ def test_idle_ones_are_closed(sink, settings, pool):
     wait_for_quits(sink, 1)
 
 
+def test_what_nobody_uses_is_closed_by_itself(sink, settings, pool, monkeypatch):
+    monkeypatch.setattr(smtp_pool, "KEEP", 0.2)
+    for round_ in (1, 2):
+        with ThreadPoolExecutor(2) as threads:
+            list(
+                threads.map(lambda number: pool.send(settings, mail(number)), range(4))
+            )
+        wait_for_quits(sink, sink.sessions)
+        assert sink.sessions <= 2 * round_
+
+
 def test_a_child_leaves_the_connections_to_its_parent(sink, settings, pool):
     pool.send(settings, mail(1))
     child = os.fork()
