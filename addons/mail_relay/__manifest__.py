@@ -15,6 +15,8 @@
         "data/ir_cron_client_data.xml",
         "views/ir_mail_server_views.xml",
         "views/mail_bridge_account_views.xml",
+        "views/mail_bridge_event_views.xml",
+        "views/mail_relay_suppression_views.xml",
         "views/res_config_settings_views.xml",
         "views/mail_relay_client_views.xml",
         "wizards/mail_relay_test_wizard_views.xml",

@@ -20,3 +20,5 @@ SMALL_MIME_BYTES = 256 * 1024
 DOUBT_SECONDS = 15 * 60.0
 #: It is asked again after so many.
 DOUBT_ASK_SECONDS = 60.0
+#: Recipients whose news are told at once.
+TELL_BATCH = 500

@@ -10,6 +10,8 @@ from . import mail_relay_enqueue
 from . import mail_relay_dispatch
 from . import mail_relay_doubt
 from . import mail_relay_recipient
+from . import mail_relay_recipient_truth
+from . import mail_bridge_event
 from . import mail_relay_attempt
 from . import mail_relay_limit
 from . import ir_mail_server

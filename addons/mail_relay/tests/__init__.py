@@ -1,6 +1,10 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_account
+from . import test_event_match
+from . import test_event_tell
+from . import test_event_truth
 from . import test_sending_check
+from . import test_suppression
 from . import test_mail_server
 from . import test_relay_api
