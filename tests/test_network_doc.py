@@ -10,6 +10,7 @@ import pytest
 from odoo.addons.mail_bridge_mailgun import const_api as mailgun
 from odoo.addons.mail_bridge_smtp2go import const as smtp2go
 from odoo.addons.mail_relay.providers.smtp_link import IMPLICIT_PORT, SmtpSettings
+from odoo.addons.mail_relay.rest.const import API_SETTINGS, MAX_BODY_BYTES
 
 from tools.paths import ROOT
 
@@ -26,6 +27,12 @@ def test_hosts(url):
 
 def test_where_smtp2go_publishes_its_addresses():
     assert f"`{smtp2go.PUBLISHED_HOST}`" in TEXT
+
+
+def test_settings():
+    for name in re.findall(r"`mail_relay\.(\w+)`", TEXT):
+        assert name in API_SETTINGS
+    assert f"may have {MAX_BODY_BYTES // 2**20} MB" in TEXT
 
 
 def test_the_policy_and_the_firewall_open_the_same_ports():
