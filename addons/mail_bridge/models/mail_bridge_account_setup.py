@@ -54,7 +54,7 @@ class MailBridgeAccount(models.Model):
                 name: secret_variable(account.reference, name)
                 for name in (account._secret_names() if account.reference else ())
             }
-            known = (account.code, URL_TOKEN) if account.has_door else account.code
+            known = (f"{account.code}_", *([URL_TOKEN] if account.has_door else []))
             own = [v for name, v in variables.items() if name.startswith(known)]
             given = filter(account._secret_outside, variables)
             account.secret_variables = ", ".join(sorted(own))
