@@ -11,6 +11,9 @@ HEARTBEAT_SECONDS = 30.0
 DISPATCH_SECONDS = 5.0
 #: A dispatcher that found nothing looks once more after this long, seconds.
 LINGER_SECONDS = 0.45
+#: One dispatcher stays for what is due within so many seconds: the cron workers look
+#: once a minute.
+WAIT_SECONDS = 65.0
 #: The largest mail, bytes, and the most recipients of one mail.
 MAX_MIME_BYTES = 60 * 1024 * 1024
 MAX_RECIPIENTS = 10_000

@@ -37,12 +37,12 @@ from ..const import (
     HEARTBEAT_SECONDS,
     LINGER_SECONDS,
     MAX_THREADS,
+    WAIT_SECONDS,
 )
 from . import gates, results
 from .claim import claim, put_back, read_mime, reroute
 from .decide import decide
 from .gates import Doors
-from .limits import SLACK
 from .results import Done
 from .statements import Session
 from .values import Claimed, SendAccount
@@ -82,9 +82,16 @@ class Dispatcher:
 
     :param cr: an Odoo cursor of its own, in READ COMMITTED.
     :param worker: a name of this dispatcher, unique among all that run.
+    :param wake_in: seconds until something is due, as far as anybody knows.
     """
 
-    def __init__(self, cr, accounts: Sequence[SendAccount], worker: str) -> None:
+    def __init__(
+        self,
+        cr,
+        accounts: Sequence[SendAccount],
+        worker: str,
+        wake_in: float | None = None,
+    ) -> None:
         self._cursor = cr
         self._session = Session(cr)
         self._lanes = [Lane(account) for account in accounts]
@@ -92,9 +99,22 @@ class Dispatcher:
         self._flying: dict[Future, tuple[Lane, Claimed, datetime]] = {}
         self._ended: list[Done] = []
         self._beat_at = time.monotonic()
-        self.sent = 0
-        #: Seconds until there is work again, ``None``: nobody knows of any.
-        self.wake_in: float | None = None
+        self._wake_at: float | None = None
+        self._waits: bool | None = None
+        if wake_in is not None:
+            self._wake_before(wake_in)
+
+    @property
+    def wake_in(self) -> float | None:
+        """Seconds until there is work again, ``None``: nobody knows of any."""
+        if self._wake_at is None:
+            return None
+        return max(0.0, self._wake_at - time.monotonic())
+
+    @property
+    def has_waited(self) -> bool:
+        """Whether this was the one dispatcher that stays until there is work again."""
+        return bool(self._waits)
 
     def run(self, seconds: float = DISPATCH_SECONDS) -> None:
         """Send until nothing is due or the time is over.
@@ -118,28 +138,45 @@ class Dispatcher:
                 looked_again = False
                 self._collect(1.0)
                 continue
-            if looked_again:
+            nap = self._nap(end, looked_again)
+            if not nap:
                 return
             looked_again = True
-            time.sleep(self._nap(end))
-        self.wake_in = 0.0
+            time.sleep(nap)
+            for lane in self._lanes:
+                lane.is_empty = False
+        if not looked_again:
+            self._wake_before(0.0)
 
-    def _nap(self, end: float) -> float:
-        """Return how long to wait before looking again, seconds.
+    def _nap(self, end: float, looked_again: bool) -> float:
+        """Return how long to wait before looking again, 0: not at all.
 
         A mail that was queued while somebody was called may call nobody itself, so
         there is always one more look.
         """
-        left = max(0.0, end - time.monotonic())
-        if self.wake_in is not None and self.wake_in < left:
-            nap, self.wake_in = max(self.wake_in, 0.001), None
-            return nap
-        return min(LINGER_SECONDS, left)
+        now = time.monotonic()
+        wanted = None if self._wake_at is None else max(0.001, self._wake_at - now)
+        if wanted is not None and wanted < WAIT_SECONDS and self._may_wait():
+            if wanted <= LINGER_SECONDS:
+                self._wake_at = None
+            return min(wanted, LINGER_SECONDS, max(0.001, end - now))
+        return 0.0 if looked_again else LINGER_SECONDS
+
+    def _may_wait(self) -> bool:
+        """Whether to stay until there is work again: one dispatcher does.
+
+        Odoo looks for what is due later once a minute; a limit's next place may be a
+        second away.
+        """
+        if self._waits is None:
+            self._waits = self._try_lock(0)
+        return self._waits
 
     def _wake_before(self, seconds: float) -> None:
         """Note that there will be work in so many seconds."""
-        if self.wake_in is None or seconds < self.wake_in:
-            self.wake_in = seconds
+        at = time.monotonic() + seconds
+        if self._wake_at is None or at < self._wake_at:
+            self._wake_at = at
 
     # --- Claim ---
 
@@ -216,12 +253,12 @@ class Dispatcher:
                 return
             if number in lane.permits:
                 continue
-            key = lane.account.id * MAX_THREADS + number
-            self._cursor.execute(
-                "SELECT pg_try_advisory_lock(%s, %s)", (LOCK_SPACE, key)
-            )
-            if self._cursor.fetchone()[0]:
+            if self._try_lock(lane.account.id * MAX_THREADS + number):
                 lane.permits.append(number)
+
+    def _try_lock(self, key: int) -> bool:
+        self._cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_SPACE, key))
+        return self._cursor.fetchone()[0]
 
     # --- Send ---
 
@@ -257,10 +294,9 @@ class Dispatcher:
         """Whether an account's mails must go back: its door was closed meanwhile, or
         their places within the limits are too old for the wire.
         """
-        is_late = time.monotonic() - lane.claimed_at > SLACK
-        return bool(lane.ready) and (
-            lane.is_stopped or (bool(lane.account.limits) and is_late)
-        )
+        slack = min((item.slack for item in lane.account.limits), default=None)
+        is_late = slack is not None and time.monotonic() - lane.claimed_at > slack
+        return bool(lane.ready) and (lane.is_stopped or is_late)
 
     def _write(
         self, ended: Sequence[Done], beginning: Sequence[tuple[Lane, Claimed]]
@@ -330,7 +366,6 @@ class Dispatcher:
             decision = decide(lane.account, mail, future.result(), now, chance)
             ended_at = now.replace(tzinfo=None)
             self._ended.append(Done(lane.account, mail, decision, started_at, ended_at))
-            self.sent += decision.outcome in ("accepted", "partial")
             if decision.state == "queued" and decision.next_attempt:
                 self._wake_before((decision.next_attempt - now).total_seconds())
             mail.mime = None

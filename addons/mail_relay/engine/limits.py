@@ -18,10 +18,10 @@ from dataclasses import dataclass
 PERIODS: Mapping[str, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 #: In ``Limit.domain``: each recipient domain by itself.
 EACH_DOMAIN = "*"
-#: A mail is on the wire at most this long after it was given its place: the claim's
-#: owner gives it up otherwise. Windows are longer by that much, so that they hold on
-#: the wire, too.
-SLACK = 2.0
+#: A mail is on the wire at most this long after it was given its place, as a part of
+#: the window and in seconds: its dispatcher gives it up otherwise. Windows are longer
+#: by that much, so that they hold on the wire, too.
+_SLACK_PART, _MAX_SLACK = 0.2, 2.0
 #: Parts of a window that are counted apart; the part that is half over counts whole.
 _BUCKETS = 60
 #: What may go at once of a limit's count: of short windows one mail.
@@ -38,9 +38,14 @@ class Limit:
     domain: str = ""
 
     @property
+    def slack(self) -> float:
+        """Seconds from a mail's place to the wire, at most."""
+        return min(self.seconds * _SLACK_PART, _MAX_SLACK)
+
+    @property
     def window(self) -> float:
         """Seconds over which it counts."""
-        return self.seconds + SLACK
+        return self.seconds + self.slack
 
     @property
     def pause(self) -> float:

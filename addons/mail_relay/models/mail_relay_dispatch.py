@@ -14,6 +14,7 @@ from odoo import api, fields, models
 
 from odoo.addons.mail_bridge.keyring import KeyRingError
 
+from ..const import WAIT_SECONDS
 from ..engine import results
 from ..engine.dispatcher import Dispatcher
 
@@ -34,13 +35,14 @@ class MailRelayMessage(models.Model):
             if results.find_abandoned(cr):
                 self.env.cr.postcommit.add(lambda: self._wake("doubt", always=True))
             cr.commit()
-            dispatcher = Dispatcher(cr, accounts, self._worker_name())
+            known = self._known_wake(cr)
+            dispatcher = Dispatcher(cr, accounts, self._worker_name(), known)
             try:
                 dispatcher.run()
             finally:
                 self.env.invalidate_all()
         self.env["mail.relay.recipient"]._wake()
-        self._wake_in(dispatcher.wake_in)
+        self._wake_in(dispatcher.wake_in, dispatcher.has_waited)
         self.env.cr.commit()
 
     @api.model
@@ -56,11 +58,30 @@ class MailRelayMessage(models.Model):
         return f"{socket.gethostname()[:30]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
     @api.model
-    def _wake_in(self, seconds):
-        """Call a dispatcher again when there will be work."""
+    def _known_wake(self, cr):
+        """Return in how many seconds a dispatcher is called, ``None``: not soon."""
+        cr.execute(
+            """SELECT extract(epoch FROM
+                          min(call_at) - (now() AT TIME ZONE 'UTC'))::float8
+                 FROM ir_cron_trigger
+                WHERE cron_id = ANY(%s) AND call_at > (now() AT TIME ZONE 'UTC')
+                  AND call_at < (now() AT TIME ZONE 'UTC')
+                      + %s * interval '1 second'""",
+            (self._drain_crons(), WAIT_SECONDS),
+        )
+        (seconds,) = cr.fetchone()
+        cr.commit()
+        return seconds
+
+    @api.model
+    def _wake_in(self, seconds, waits):
+        """Call a dispatcher again when there will be work.
+
+        :param waits: this one stays for what is due within a minute.
+        """
         if seconds is None:
             return
-        if seconds < 1:
+        if seconds < 0.001 or (waits and seconds < WAIT_SECONDS):
             self._wake(always=True)
             return
         at = fields.Datetime.now() + timedelta(seconds=min(seconds, 86400) + 1)
