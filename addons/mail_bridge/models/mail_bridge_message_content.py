@@ -38,25 +38,7 @@ class MailBridgeMessage(models.Model):
         """
         self.ensure_one()
         self.check_access("read")
-        preview, trouble = self._preview()
-        if trouble:
-            return {"error": trouble}
-        return {
-            "error": False,
-            "has_html": bool(preview.html),
-            "has_text": bool(preview.text),
-            "text_lines": preview.text_lines,
-            "remote_images": preview.has_remote_images,
-            "attachments": [
-                {
-                    "index": item.index,
-                    "name": item.name,
-                    "type": item.media_type,
-                    "size": item.size,
-                }
-                for item in preview.attachments
-            ],
-        }
+        return shown(*self._preview())
 
     @api.model
     def count_undecided(self):
@@ -112,3 +94,28 @@ class MailBridgeMessage(models.Model):
             "res_id": self.intake_id.id,
             "views": [(False, "form")],
         }
+
+
+def shown(preview, trouble):
+    """Return what the mail widget shows around its frame (see ``read_content``).
+
+    :param preview: ``Preview``; unused where there is ``trouble``.
+    """
+    if trouble:
+        return {"error": trouble}
+    return {
+        "error": False,
+        "has_html": bool(preview.html),
+        "has_text": bool(preview.text),
+        "text_lines": preview.text_lines,
+        "remote_images": preview.has_remote_images,
+        "attachments": [
+            {
+                "index": item.index,
+                "name": item.name,
+                "type": item.media_type,
+                "size": item.size,
+            }
+            for item in preview.attachments
+        ],
+    }

@@ -15,9 +15,16 @@ const ICONS = [
     [/^message\//, "fa-envelope-o"],
 ];
 
-/** The mail as its sender made it: a sandboxed frame, and what is attached. */
+/**
+ * The mail as its sender made it: a sandboxed frame, and what is attached.
+ *
+ * For the mails of another model, a widget must name the model, whose `read_content`
+ * is asked, and the path of its routes.
+ */
 export class MailWidget extends Component {
     static template = "mail_bridge.MailWidget";
+    static model = "mail.bridge.message";
+    static path = "/mail_bridge/message";
     static props = { ...standardWidgetProps };
 
     setup() {
@@ -36,12 +43,12 @@ export class MailWidget extends Component {
         this.state.images = false;
         this.state.text = false;
         this.state.content = resId
-            ? await this.orm.call("mail.bridge.message", "read_content", [[resId]])
+            ? await this.orm.call(this.constructor.model, "read_content", [[resId]])
             : null;
     }
 
     get url() {
-        return `/mail_bridge/message/${this.loadedId}`;
+        return `${this.constructor.path}/${this.loadedId}`;
     }
 
     get frameUrl() {
