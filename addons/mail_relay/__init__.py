@@ -3,6 +3,7 @@
 from odoo.addons.mail_bridge import reset_provider, setup_provider
 from odoo.addons.mail_bridge.providers import registry
 
+from . import controllers
 from . import models
 from . import controllers
 from . import relay_door

@@ -20,7 +20,16 @@
         "views/res_config_settings_views.xml",
         "views/mail_relay_client_views.xml",
         "wizards/mail_relay_test_wizard_views.xml",
+        "wizards/mail_relay_account_wizard_views.xml",
+        "views/mail_relay_message_views.xml",
+        "views/mail_relay_recipient_views.xml",
+        "views/mail_relay_analysis_views.xml",
+        "views/mail_relay_configuration_views.xml",
+        "views/mail_relay_menus.xml",
     ],
+    "assets": {
+        "web.assets_backend": ["mail_relay/static/src/**/*"],
+    },
     "post_init_hook": "post_init_hook",
     "uninstall_hook": "uninstall_hook",
 }

@@ -8,6 +8,7 @@ from ..exceptions import MailBridgeError
 from ..gateway import current_run
 from ..keyring import KeyRingError
 from ..providers.preview import Preview, without_remote
+from .columns import in_order
 
 #: Order of the Inbox by state: first what waits for a person, last what is settled.
 STATE_ORDER = (
@@ -49,17 +50,8 @@ class MailBridgeMessage(models.Model):
     def web_read_group(self, *args, **kwargs):
         """Show what waits for a person first; fold what is settled."""
         result = super().web_read_group(*args, **kwargs)
-        groups = result["groups"]
-        if not all(group.get("state") in STATE_ORDER for group in groups):
-            return result
-        # 19.0: what the person opened and folded since the view was opened
-        touched = {item["value"] for item in kwargs.get("opening_info") or ()}
-        for group in groups:
-            if group["state"] in SETTLED_STATES and group["state"] not in touched:
-                group["__fold"] = True  # 18.0
-                group.pop("__records", None)  # 19.0
-        groups.sort(key=lambda group: STATE_ORDER.index(group["state"]))
-        return result
+        opened = kwargs.get("opening_info")
+        return in_order(result, STATE_ORDER, SETTLED_STATES, opened)
 
     def message_post(self, **kwargs):
         """Load nothing that a mail points to: that would tell that it was read."""

@@ -14,6 +14,10 @@ from . import mail_relay_recipient_truth
 from . import mail_bridge_event
 from . import mail_relay_attempt
 from . import mail_relay_limit
+from . import mail_relay_message_people
+from . import mail_relay_timeline
+from . import mail_relay_analysis
+from . import mail_relay_gate
 from . import ir_mail_server
 from . import res_config_settings
 from . import mail_relay_client

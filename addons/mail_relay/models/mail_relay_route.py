@@ -47,6 +47,14 @@ class MailRelayRoute(models.Model):
         help="Only mails at least as urgent. Empty: all.",
     )
     line_ids = fields.One2many("mail.relay.route.line", "route_id", copy=True)
+    account_ids = fields.Many2many(
+        "mail.bridge.account", compute="_compute_account_ids", string="Accounts"
+    )
+
+    @api.depends("line_ids.account_id", "line_ids.sequence")
+    def _compute_account_ids(self):
+        for route in self:
+            route.account_ids = route.line_ids.account_id
 
     @api.constrains("line_ids", "active")
     def _check_lines(self):

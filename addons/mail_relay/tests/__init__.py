@@ -8,3 +8,4 @@ from . import test_sending_check
 from . import test_suppression
 from . import test_mail_server
 from . import test_relay_api
+from . import test_people
