@@ -5,7 +5,6 @@ from odoo.addons.mail_bridge.providers import registry
 
 from . import controllers
 from . import models
-from . import controllers
 from . import relay_door
 from . import wizards
 from .adapter import SmtpAdapter
