@@ -35,6 +35,7 @@ class Submission:
     ``default_account_id`` the one where no route matches. ``client_reference`` is the
     application's own name of the mail. ``not_before`` is naive UTC. Tracking is the
     account's where it is ``None``. ``suspended`` mails wait until they are released.
+    ``reference`` is ours where the mail already carries it (32 lower-case hex digits).
     """
 
     mime: bytes = field(repr=False)
@@ -62,3 +63,4 @@ class Submission:
     track_opens: bool | None = None
     track_clicks: bool | None = None
     suspended: bool = False
+    reference: str = ""

@@ -19,6 +19,7 @@ from . import mail_relay_timeline
 from . import mail_relay_analysis
 from . import mail_relay_gate
 from . import ir_mail_server
+from . import ir_mail_server_relay
 from . import res_config_settings
 from . import mail_relay_client
 from . import mail_bridge_key
@@ -33,3 +34,7 @@ from . import mail_relay_api_accounts
 from . import mail_relay_api_messages
 from . import mail_relay_api_instance
 from . import mail_relay_posting_fetch
+from . import mail_relay_pickup
+from . import mail_mail_relay
+from . import res_company
+from . import res_config_settings_relay

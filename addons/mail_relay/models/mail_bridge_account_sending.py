@@ -22,6 +22,11 @@ class MailBridgeAccount(models.Model):
         return [code for code, item in known.items() if "send" in item.supports]
 
     @api.model
+    def _can_send_domain(self):
+        """Return the domain of the accounts that could send, for a form to choose."""
+        return [("code", "in", self._sending_codes())]
+
+    @api.model
     def _sending_domain(self):
         """Return the domain of the accounts that send."""
         return [

@@ -28,7 +28,7 @@ class MailRelayMessage(models.Model):
     @api.model
     def _cron_resolve_doubt(self):
         """Entry point: ask about mails in doubt, decide about those nobody knows."""
-        self._note_wake("doubt")
+        self._note_wake()
         end = time.monotonic() + DISPATCH_SECONDS
         while time.monotonic() < end:
             mail = self._claim_doubtful()

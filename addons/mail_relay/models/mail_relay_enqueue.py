@@ -171,7 +171,7 @@ class MailRelayMessage(models.Model):
         account = self.env["mail.bridge.account"].sudo().browse(choice.account_ids[:1])
         now = fields.Datetime.now()
         return self._tracking(item, account) | {
-            "reference": uuid.uuid4().hex,
+            "reference": item.reference or uuid.uuid4().hex,
             "state": "held" if item.suspended else "queued",
             "hold_reason": "suspended" if item.suspended else None,
             "company_id": company,

@@ -1,0 +1,13 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import fields, models
+
+
+class ResConfigSettings(models.TransientModel):
+    _inherit = "res.config.settings"
+
+    mail_relay_account_id = fields.Many2one(
+        related="company_id.mail_relay_account_id",
+        readonly=False,
+        domain=lambda self: self.env["mail.bridge.account"]._can_send_domain(),
+    )

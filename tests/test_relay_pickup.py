@@ -1,0 +1,170 @@
+# Copyright Mail Bridge contributors
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Odoo's own mail through the relay: real workers, a real SMTP server at the end."""
+
+import secrets
+import threading
+import time
+
+import pytest
+
+from tests.support import wire
+from tests.support.bridge import wait_for
+from tests.support.posts import unique
+from tests.support.smtp_sink import SmtpSink
+from tools.client import OdooClient, OdooError
+
+SENDER = "shop@bridge.example"
+#: Seconds from the commit to the relay's row, for 95 of 100 mails.
+P95 = 2.0
+
+
+@pytest.fixture(scope="module")
+def module_sink():
+    with SmtpSink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def sink(module_sink):
+    yield module_sink
+    module_sink.mend()
+
+
+@pytest.fixture
+def relayed(bridge, sink):
+    """The only outgoing mail server, and it sends through the relay."""
+    known = bridge.sql("SELECT id FROM ir_mail_server WHERE relay_account_id > 0")
+    if known:
+        return known[0][0]
+    account = bridge.account("smtp", smtp_host="127.0.0.1", smtp_port=sink.port)
+    bridge.sql("UPDATE ir_mail_server SET active = false")
+    return bridge.client.create(
+        "ir.mail_server", name="Relay", relay_account_id=account.id
+    )
+
+
+def make_mail(client, subject, **values):
+    """One outgoing mail, as any business code writes it."""
+    values = {"email_to": f"{secrets.token_hex(5)}@outside.example"} | values
+    return client.create(
+        "mail.mail",
+        subject=subject,
+        email_from=SENDER,
+        body_html="<p>Hello</p>",
+        **values,
+    )
+
+
+def rows(bridge, subject):
+    """(mail.mail, state) of the relay's rows with a subject."""
+    return bridge.sql(
+        "SELECT mail_mail_id, state FROM mail_relay_message WHERE subject LIKE %s",
+        f"{subject}%",
+    )
+
+
+def taken(sink, subject):
+    """What the SMTP server took of the mails with a subject."""
+    sign = f"Subject: {subject}".encode()
+    return [mail for mail in sink.taken if sign in mail.data]
+
+
+def test_a_message_in_the_chatter_reaches_a_customer(bridge, sink, relayed):
+    subject = unique("Chatter")
+    address = f"{secrets.token_hex(5)}@outside.example"
+    partner = bridge.client.create("res.partner", name="Ann", email=address)
+    lead = bridge.client.create("crm.lead", name="A lead", partner_id=partner)
+    message = bridge.client.call(
+        "crm.lead",
+        "message_post",
+        [lead],
+        body="Here is your offer",
+        subject=subject,
+        message_type="comment",
+        subtype_xmlid="mail.mt_comment",
+        partner_ids=[partner],
+    )
+    message = message[0] if isinstance(message, list) else message
+    [mail] = wait_for(lambda: taken(sink, subject))
+    assert mail.recipients == (address,)
+    assert b"X-Mail-Relay-Ref" not in mail.data
+    assert b"\nReturn-Path" not in mail.data
+    [row] = bridge.sql(
+        """SELECT mail.model, mail.res_id, mail.mail_message_id, mail.message_id,
+                  person.partner_id, person.address
+             FROM mail_relay_message mail
+             JOIN mail_relay_recipient person ON person.relay_message_id = mail.id
+            WHERE mail.subject = %s""",
+        subject,
+    )
+    [(message_id,)] = bridge.sql(
+        "SELECT message_id FROM mail_message WHERE id = %s", message
+    )
+    assert row == ("crm.lead", lead, message, message_id, partner, address)
+    assert mail.message_id == message_id
+    [(status,)] = bridge.sql(
+        """SELECT notification_status FROM mail_notification
+            WHERE mail_message_id = %s AND res_partner_id = %s""",
+        message,
+        partner,
+    )
+    assert status in ("process", "pending")  # never "sent": nobody knows that yet
+
+
+def test_every_mail_is_in_the_queue_soon_after_its_commit(bridge, sink, relayed):
+    subject = unique("Soon")
+    committed = {}
+    for number in range(40):
+        mail = make_mail(bridge.client, f"{subject} {number}")
+        [(committed[mail],)] = bridge.sql("SELECT now() AT TIME ZONE 'UTC'")
+        time.sleep(0.05 * (number % 4))
+    wait_for(lambda: len(rows(bridge, subject)) == 40)
+    # the moment of a row is a second without its fraction, so this measures anew
+    waits = []
+    for number in range(20):
+        one = unique("One")
+        make_mail(bridge.client, one)
+        begin = time.monotonic()
+        wait_for(lambda one=one: rows(bridge, one))
+        waits.append(time.monotonic() - begin)
+        time.sleep(0.1 * (number % 5))
+    waits.sort()
+    assert waits[18] <= P95, waits
+    assert len(wait_for(lambda: got(sink, subject, 40))) == 40
+
+
+def got(sink, subject, count):
+    found = taken(sink, subject)
+    return found if len(found) >= count else None
+
+
+def test_whoever_else_sends_a_mail_it_is_queued_once(bridge, database, sink, relayed):
+    """Odoo's queue, buttons and the pick-up at the same instant."""
+    subject = unique("Race")
+    clients = [OdooClient(bridge.server.base_url, database) for _ in range(3)]
+    mails = []
+
+    def send(client, method, *args):
+        try:
+            client.call("mail.mail", method, *args)
+        except OdooError as error:
+            assert "Serialization" in str(error) or "MissingError" in str(error)
+
+    for turn in range(6):
+        made = [
+            make_mail(bridge.client, f"{subject} {turn}-{number}") for number in range(5)
+        ]
+        mails += made
+        wire.at_once(
+            [
+                lambda: send(clients[0], "send", made),
+                lambda: send(clients[1], "send", made[::-1]),
+                lambda: send(clients[2], "process_email_queue"),
+            ]
+        )
+    wait_for(lambda: len(rows(bridge, subject)) >= 30)
+    time.sleep(1)
+    found = [mail_id for mail_id, _state in rows(bridge, subject)]
+    assert sorted(found) == sorted(mails)
+    assert len(wait_for(lambda: got(sink, subject, 30))) == 30
