@@ -3,8 +3,8 @@
 """Odoo's own mail through the relay: real workers, a real SMTP server at the end."""
 
 import secrets
-import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -152,15 +152,14 @@ def test_whoever_else_sends_a_mail_it_is_queued_once(bridge, database, sink, rel
             assert "Serialization" in str(error) or "MissingError" in str(error)
 
     for turn in range(6):
-        made = [
-            make_mail(bridge.client, f"{subject} {turn}-{number}") for number in range(5)
-        ]
+        names = [f"{subject} {turn}-{number}" for number in range(5)]
+        made = [make_mail(bridge.client, name) for name in names]
         mails += made
         wire.at_once(
             [
-                lambda: send(clients[0], "send", made),
-                lambda: send(clients[1], "send", made[::-1]),
-                lambda: send(clients[2], "process_email_queue"),
+                partial(send, clients[0], "send", made),
+                partial(send, clients[1], "send", made[::-1]),
+                partial(send, clients[2], "process_email_queue"),
             ]
         )
     wait_for(lambda: len(rows(bridge, subject)) >= 30)

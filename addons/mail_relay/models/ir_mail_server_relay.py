@@ -107,7 +107,7 @@ class IrMailServer(models.Model):
     # --- Test ---
 
     def test_smtp_connection(self, autodetect_max_email_size=False):
-        """Test the account of a relayed server in place of the connection it has not."""
+        """Test the account of a relayed server: it has no connection of its own."""
         relayed = self.filtered("relay_account_id")
         if not relayed:
             return super().test_smtp_connection(

@@ -18,11 +18,12 @@ class MailMail(models.Model):
     _inherit = "mail.mail"
 
     def init(self):
-        super().init()
+        result = super().init()
         self.env.cr.execute(
             """CREATE INDEX IF NOT EXISTS mail_mail_relay_outgoing_idx
                    ON mail_mail (id) WHERE state = 'outgoing'"""
         )
+        return result
 
     # --- Who sends it ---
 
@@ -63,7 +64,7 @@ class MailMail(models.Model):
         """Leave relayed mails to the pick-up, which takes all there are."""
         if self._is_picked_up():
             self = self.with_context(mail_relay_left_out=True)
-        return super(MailMail, self).process_email_queue(*args, **kwargs)
+        return super().process_email_queue(*args, **kwargs)
 
     def _split_by_mail_configuration(self):
         groups = super()._split_by_mail_configuration()

@@ -8,7 +8,4 @@ from . import test_sending_check
 from . import test_suppression
 from . import test_mail_server
 from . import test_relay_api
-<<<<<<< HEAD
 from . import test_people
-=======
->>>>>>> 67ac094 ([ADD] mail_relay: Odoo's outgoing mail is picked up into the relay's queue)
