@@ -25,8 +25,10 @@
         "views/mail_relay_recipient_views.xml",
         "views/mail_relay_analysis_views.xml",
         "views/mail_relay_configuration_views.xml",
+        "views/res_config_settings_queue_views.xml",
         "views/mail_relay_menus.xml",
     ],
+    "demo": ["demo/mail_relay_demo.xml"],
     "assets": {
         "web.assets_backend": ["mail_relay/static/src/**/*"],
     },

@@ -25,3 +25,9 @@ DOUBT_SECONDS = 15 * 60.0
 DOUBT_ASK_SECONDS = 60.0
 #: Recipients whose news are told at once.
 TELL_BATCH = 500
+
+#: Retention by default, days: the text of mails that were sent, and the mails.
+BODY_DAYS = 30
+MESSAGE_DAYS = 365
+#: The least of both: a provider tells of a mail for some days.
+LEAST_DAYS = 4

@@ -55,11 +55,19 @@ class ResConfigSettings(models.TransientModel):
                 )
 
     def _inverse_mail_bridge_drain_count(self):
-        drains = self._mail_bridge_drains()
+        wanted = self[:1].mail_bridge_drain_count
+        self._mail_bridge_scale(self._mail_bridge_drains(), wanted)
+
+    @api.model
+    def _mail_bridge_scale(self, drains, wanted):
+        """Switch on as many scheduled actions of one kind as are wanted, 1 to 16.
+
+        :param drains: all of the kind, active or not.
+        """
         active = drains.filtered("active")
-        if not drains or self[:1].mail_bridge_drain_count == len(active):
+        if not drains or wanted == len(active):
             return  # some other setting is saved; drains may be off on purpose
-        wanted = min(max(self[:1].mail_bridge_drain_count, 1), 16)
+        wanted = min(max(wanted, 1), 16)
         for _missing in range(wanted - len(active)):
             spare = (drains - active)[:1] or active[0].copy({"active": False})
             spare.active = True

@@ -18,9 +18,12 @@ from . import mail_relay_message_people
 from . import mail_relay_timeline
 from . import mail_relay_analysis
 from . import mail_relay_gate
+from . import mail_relay_retention
+from . import mail_relay_demo
 from . import ir_mail_server
 from . import ir_mail_server_relay
 from . import res_config_settings
+from . import res_config_settings_queue
 from . import mail_relay_client
 from . import mail_bridge_key
 from . import mail_relay_posting

@@ -9,3 +9,4 @@ from . import test_suppression
 from . import test_mail_server
 from . import test_relay_api
 from . import test_people
+from . import test_people_data
