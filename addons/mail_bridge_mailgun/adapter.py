@@ -64,6 +64,7 @@ class MailgunAdapter(ProviderAdapter):
     retry_horizon = const.RETRY_HORIZON
     names_account = True
     supports = frozenset(("inbound", "events", "send"))
+    services_need = (const.API_KEY,)
     offers = frozenset(
         ("register_events", "register_inbound", "suppressions", "suppress", "history")
     )

@@ -59,6 +59,7 @@ class Smtp2goAdapter(ProviderAdapter):
     answers = PLAIN_ANSWERS
     retry_horizon = const.RETRY_HORIZON
     supports = frozenset(("events", "send"))
+    services_need = (const.API_KEY,)
     offers = frozenset(
         ("register_events", "suppressions", "suppress", "history", "statistics")
     )

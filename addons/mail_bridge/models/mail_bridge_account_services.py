@@ -11,6 +11,7 @@ from odoo.modules import module
 from ..exceptions import MailBridgeError, PermanentError
 from ..keyring import KeyRingError
 from ..providers.services import OwnAddresses
+from .mail_bridge_queue import CONFLICTS
 from .mail_bridge_token import URL_TOKEN
 
 _logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class MailBridgeAccount(models.Model):
     def action_refresh_statistics(self):
         """Ask the provider for its figures."""
         self._check_offers("statistics")
-        figures, failure = self._try_provider("statistics")
+        figures, failure = self._attempt(self._ask, "statistics")
         if figures is not None:
             self._keep_statistics(figures)
         return self._tell(self.env._("The figures are those of now."), failure)
@@ -101,7 +102,9 @@ class MailBridgeAccount(models.Model):
         is_public, why_not = self._public_address()
         if not is_public:
             raise UserError(why_not)
-        _none, failure = self._try_provider("register", self._own_addresses(), purpose)
+        _none, failure = self._attempt(
+            self._ask, "register", self._own_addresses(), purpose
+        )
         done = {
             "events": self.env._("The provider posts events to this account now."),
             "inbound": self.env._("The provider posts mail to this account now."),
@@ -110,8 +113,8 @@ class MailBridgeAccount(models.Model):
 
     def _action_unregister(self, purpose):
         self._check_offers(f"register_{purpose}")
-        count, failure = self._try_provider(
-            "unregister", self._own_addresses(), purpose
+        count, failure = self._attempt(
+            self._ask, "unregister", self._own_addresses(), purpose
         )
         done = {
             "events": self.env._("Webhooks removed at the provider: %s", count),
@@ -162,9 +165,16 @@ class MailBridgeAccount(models.Model):
 
     @api.model
     def _offering(self, service):
-        """Return the accounts that are on and whose provider offers a service."""
+        """Return the accounts that are on and can use a service of their provider."""
         accounts = self.search([("state", "!=", "disabled")])
-        return accounts.filtered(lambda account: account._offers(service))
+        return accounts.filtered(
+            lambda account: account._offers(service) and account._has_credentials()
+        )
+
+    def _has_credentials(self):
+        """Tell whether the account has what every service of its provider needs."""
+        names = map(self._secret_field, self._adapter().services_need)
+        return all(map(self._has_secret, names))
 
     def _check_offers(self, service):
         self.ensure_one()
@@ -197,10 +207,11 @@ class MailBridgeAccount(models.Model):
         self._end_transaction()
         return ask(facts, *values)
 
-    def _try_provider(self, method, *values):
-        """Return ``(answer, None)`` of :meth:`_ask`, or ``(None, why not)``."""
+    def _attempt(self, work, *values):
+        """Return ``(outcome, None)`` of work at the provider, or ``(None, why not)``."""
+        self.ensure_one()
         try:
-            return self._ask(method, *values), None
+            return work(*values), None
         except (MailBridgeError, KeyRingError) as error:
             return None, self.env._("The provider did not do it: %s", error)
 
@@ -218,18 +229,24 @@ class MailBridgeAccount(models.Model):
         What one provider refuses holds up no other.
 
         :param work: a function of the account.
-        :return: whether the time was enough.
+        :return: the accounts that were done.
         """
         end = time.monotonic() + seconds
+        done = self.browse()
         for account in accounts:
             if time.monotonic() > end:
-                return False
+                break
             try:
                 work(account)
+                done += account
             except (MailBridgeError, KeyRingError) as error:
                 account._note_refusal(error)
+            except CONFLICTS as error:  # the same may succeed the next time
+                _logger.info("Account %s: %s", account.id, error)
+                self.env.cr.rollback()
+                self.env.invalidate_all()
             self._end_transaction()
-        return True
+        return done
 
     def _note_refusal(self, error):
         """Tell of a refusal that waiting cannot mend; of others only the log."""

@@ -70,6 +70,8 @@ class ProviderServices:
     """
 
     offers: ClassVar[frozenset[Service]] = frozenset()
+    #: Names of the credentials without which no service can be asked for.
+    services_need: ClassVar[tuple[str, ...]] = ()
 
     def register(
         self, account: AccountFacts, addresses: OwnAddresses, purpose: Purpose

@@ -4,8 +4,9 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import TransactionCase, new_test_user, tagged
 
 from odoo.addons.mail_bridge.providers.delivery import Outcome, OutgoingMail
-from odoo.addons.mail_bridge.tests.provider_stub import PUBLIC, ProviderCase
+from odoo.addons.mail_bridge.tests.provider_stub import PUBLIC, Patches, ProviderCase
 
+from .. import const
 from ..tests_plain.api_of import DENIED, KEY, error, paths, said, smtp2go
 
 TOKEN = "token-0123456789abcdef"
@@ -63,6 +64,11 @@ class TestSmtp2goServices(ProviderCase, TransactionCase):
                 **values,
             }
         )
+
+    def lead_to(self, **stubs):
+        """Let each region lead to a stub of its own."""
+        for region, stub in stubs.items():
+            Patches(self).setitem(const.REGIONS, region.strip("_"), f"{stub.url}/v3")
 
     # --- Webhooks ---
 
@@ -163,13 +169,17 @@ class TestSmtp2goServices(ProviderCase, TransactionCase):
         self.assertTrue(account.statistics_date)
 
     def test_the_cron_asks_for_all_and_one_refusal_holds_up_no_other(self):
-        refused = self.make(name="Refused", smtp2go_api_key=False)
+        refused = self.make(name="Refused", smtp2go_region="us")
         off = self.make(name="Off", state="disabled")
-        self.start(smtp2go, said(SUMMARY))
+        bare = self.make(name="No key", smtp2go_api_key=False)
+        stub = self.start(smtp2go, said(SUMMARY))
+        denied = self.start(smtp2go, DENIED)
+        self.lead_to(global_=stub, us=denied)
         self.env["mail.bridge.account"]._cron_statistics()
         self.assertEqual(self.account.statistics["sent"], "98")
-        self.assertFalse(refused.statistics or off.statistics)
+        self.assertFalse((refused | off | bare).filtered("statistics"))
         self.assertEqual(len(refused.activity_ids), 1)
+        self.assertFalse(bare.activity_ids)
 
     # --- Sending ---
 

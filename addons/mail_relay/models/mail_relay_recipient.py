@@ -98,7 +98,9 @@ class MailRelayRecipient(models.Model):
                    ON mail_relay_recipient (provider_reference)
                 WHERE provider_reference IS NOT NULL;
                CREATE INDEX IF NOT EXISTS mail_relay_recipient_trace_idx
-                   ON mail_relay_recipient (trace_id) WHERE trace_id > 0"""
+                   ON mail_relay_recipient (trace_id) WHERE trace_id > 0;
+               CREATE INDEX IF NOT EXISTS mail_relay_recipient_created_idx
+                   ON mail_relay_recipient USING brin (created_at)"""
         )
 
     def _take_back(self):

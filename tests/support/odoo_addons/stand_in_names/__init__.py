@@ -12,19 +12,27 @@ import socket
 NAMES = os.environ.get("STAND_IN_NAMES", "").split(",")
 PORT = int(os.environ.get("STAND_IN_PORT", "443"))
 _getaddrinfo = socket.getaddrinfo
-_create_connection = socket.create_connection
+_connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 
 
 def getaddrinfo(host, *args, **kwargs):
     return _getaddrinfo("127.0.0.1" if host in NAMES else host, *args, **kwargs)
 
 
-def create_connection(address, *args, **kwargs):
-    host, port = address[:2]
-    if (host, port) == ("127.0.0.1", 443):
-        address = (host, PORT)
-    return _create_connection(address, *args, **kwargs)
+def behind_the_router(address):
+    if address[:2] == ("127.0.0.1", 443):
+        return ("127.0.0.1", PORT, *address[2:])
+    return address
+
+
+def connect(self, address):
+    return _connect(self, behind_the_router(address))
+
+
+def connect_ex(self, address):
+    return _connect_ex(self, behind_the_router(address))
 
 
 socket.getaddrinfo = getaddrinfo
-socket.create_connection = create_connection
+socket.socket.connect = connect
+socket.socket.connect_ex = connect_ex
