@@ -208,7 +208,7 @@ class MailBridgeAccount(models.Model):
         return ask(facts, *values)
 
     def _attempt(self, work, *values):
-        """Return ``(outcome, None)`` of work at the provider, or ``(None, why not)``."""
+        """Return ``(outcome, None)`` of work at a provider, or ``(None, why not)``."""
         self.ensure_one()
         try:
             return work(*values), None

@@ -4,7 +4,6 @@ from datetime import timedelta, timezone
 from itertools import islice
 
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
 
 #: A recipient of whom nothing was heard for longer is past asking for.
 SILENCE = timedelta(days=5)

@@ -53,16 +53,15 @@ class MailRelaySuppression(models.Model):
         copy=False,
         help="Whether the providers know what was entered here, or taken back.",
     )
-    provider_error = fields.Char(
-        string="Provider's Refusal", readonly=True, copy=False
-    )
+    provider_error = fields.Char(string="Provider's Refusal", readonly=True, copy=False)
 
     def init(self):
-        super().init()
+        result = super().init()
         self.env.cr.execute(
             """CREATE INDEX IF NOT EXISTS mail_relay_suppression_waiting_idx
                    ON mail_relay_suppression (id) WHERE provider_state = 'waiting'"""
         )
+        return result
 
     # --- What people do ---
 
@@ -75,7 +74,7 @@ class MailRelaySuppression(models.Model):
     def write(self, vals):
         active = self.filtered("active")
         result = super().write(vals)
-        changed = active ^ self.filtered("active")
+        changed = self.filtered(lambda entry: entry.active != (entry in active))
         known = changed.filtered(lambda entry: not entry.active or entry._is_by_hand())
         known._let_providers_know()
         return result

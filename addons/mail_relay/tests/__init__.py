@@ -4,9 +4,11 @@ from . import test_account
 from . import test_event_match
 from . import test_event_tell
 from . import test_event_truth
-from . import test_sending_check
-from . import test_suppression
 from . import test_mail_server
-from . import test_relay_api
 from . import test_people
 from . import test_people_data
+from . import test_reconcile
+from . import test_relay_api
+from . import test_sending_check
+from . import test_suppression
+from . import test_suppression_sync
