@@ -39,7 +39,8 @@ def run(
         # Odoo's own modules come without tests: 19.0 would import all of theirs, and
         # those need libraries of their own.
         # crm: what aliases lead to; mail_group: what takes mail and is no document
-        database.clone(odoo, connection, name, ["crm", "mail_group"])
+        others = ["crm", "mail_group", "mass_mailing"]
+        database.clone(odoo, connection, name, others)
     there = database.installed_modules(connection, name)
     log = RUN / "log" / f"test-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
