@@ -34,7 +34,7 @@ class Origin:
         folder.mkdir(parents=True, exist_ok=True)
         self.certificate = folder / "certificate.pem"
         key = folder / "key.pem"
-        _write_certificate(names, self.certificate, key)
+        write_certificate(names, self.certificate, key)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, key)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -84,7 +84,8 @@ class Origin:
         return Handler
 
 
-def _write_certificate(names: list[str], certificate: Path, key_file: Path) -> None:
+def write_certificate(names: list[str], certificate: Path, key_file: Path) -> None:
+    """Write a certificate of its own authority for these host names."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Mail Bridge tests")])
     now = datetime.now(timezone.utc)

@@ -7,7 +7,15 @@ from odoo.addons.mail_bridge.providers.delivery import Outcome, OutgoingMail
 from odoo.addons.mail_bridge.tests.provider_stub import PUBLIC, Patches, ProviderCase
 
 from .. import const
-from ..tests_plain.api_of import DENIED, KEY, error, paths, said, smtp2go
+from ..tests_plain.api_of import (
+    DENIED,
+    KEY,
+    Webhooks,
+    error,
+    paths,
+    said,
+    smtp2go,
+)
 
 TOKEN = "token-0123456789abcdef"
 SUMMARY = {
@@ -20,29 +28,6 @@ SUMMARY = {
     "hardbounces": 1,
     "spam_rejects": 5,
 }
-
-
-class Webhooks:
-    """The webhooks of a stub's account: ``/webhook/*`` as SMTP2GO answers it."""
-
-    def __init__(self, *urls):
-        self.hooks = {number: {"url": url} for number, url in enumerate(urls, 1)}
-
-    def __call__(self, asked):
-        """Do what was asked."""
-        values = {key: value for key, value in asked.json.items() if key != "id"}
-        number = asked.json.get("id") or len(self.hooks) + 1
-        verb = asked.path.rpartition("/")[2]
-        if verb == "remove":
-            self.hooks.pop(number)
-        elif verb in ("add", "edit"):
-            self.hooks[number] = values
-        return said([{"id": key, **hook} for key, hook in self.hooks.items()])
-
-    @property
-    def urls(self):
-        """Where the webhooks post to."""
-        return [hook["url"] for hook in self.hooks.values()]
 
 
 @tagged("post_install", "-at_install")

@@ -31,6 +31,29 @@ def error(code: str, text: str = "", status: int = 400, **more: object) -> Said:
 DENIED = error("ENDPOINT_PERMISSION_DENIED", "You do not have permission")
 
 
+class Webhooks:
+    """The webhooks of an account: ``/webhook/*`` as SMTP2GO answers it."""
+
+    def __init__(self, *urls: str) -> None:
+        self.hooks = {number: {"url": url} for number, url in enumerate(urls, 1)}
+
+    def __call__(self, asked: Asked) -> Said:
+        """Do what was asked."""
+        values = {key: value for key, value in asked.json.items() if key != "id"}
+        number = asked.json.get("id") or len(self.hooks) + 1
+        verb = asked.path.rpartition("/")[2]
+        if verb == "remove":
+            self.hooks.pop(number)
+        elif verb in ("add", "edit"):
+            self.hooks[number] = values
+        return said([{"id": key, **hook} for key, hook in self.hooks.items()])
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the webhooks post to."""
+        return [hook["url"] for hook in self.hooks.values()]
+
+
 @contextlib.contextmanager
 def smtp2go(monkeypatch, *answers: Said | Callable[[Asked], Said]) -> Iterator[ApiStub]:
     """Run an interface that gives these answers in turn, the last one again and again.

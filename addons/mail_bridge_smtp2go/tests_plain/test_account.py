@@ -181,7 +181,6 @@ class TestPermissions:
         with smtp2go(monkeypatch, said({})), pytest.raises(TemporaryError):
             missing_permissions(ACCOUNT)
 
-
     def test_a_check_of_the_account(self, monkeypatch):
         with smtp2go(monkeypatch, said(list(ENDPOINTS)), said(list(ENDPOINTS[1:]))):
             good = Smtp2goAdapter().check(ACCOUNT)
