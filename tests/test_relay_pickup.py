@@ -13,6 +13,7 @@ from tests.support.bridge import wait_for
 from tests.support.posts import unique
 from tests.support.smtp_sink import SmtpSink
 from tools.client import OdooClient, OdooError
+from tools.shell import ShellError
 
 SENDER = "shop@bridge.example"
 #: Seconds from the commit to the relay's row, for 95 of 100 mails.
@@ -167,3 +168,112 @@ def test_whoever_else_sends_a_mail_it_is_queued_once(bridge, database, sink, rel
     found = [mail_id for mail_id, _state in rows(bridge, subject)]
     assert sorted(found) == sorted(mails)
     assert len(wait_for(lambda: got(sink, subject, 30))) == 30
+
+
+def test_mails_of_a_transaction_are_deleted_or_kept_as_core_would(
+    bridge, sink, relayed
+):
+    subject = unique("Kept")
+    kept = make_mail(bridge.client, f"{subject} 1")
+    spent = make_mail(bridge.client, f"{subject} 2", auto_delete=True)
+    wait_for(lambda: len(rows(bridge, subject)) == 2)
+    left = bridge.sql("SELECT id, state FROM mail_mail WHERE id IN %s", (kept, spent))
+    assert left == [(kept, "sent")]
+
+
+def test_a_cancelled_mail_never_leaves_and_a_scheduled_one_waits(bridge, sink, relayed):
+    subject = unique("Later")
+    [(moment,)] = bridge.sql(
+        "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '4 seconds',"
+        " 'YYYY-MM-DD HH24:MI:SS')"
+    )
+    cancelled = make_mail(bridge.client, f"{subject} no", scheduled_date=moment)
+    waiting = make_mail(bridge.client, f"{subject} yes", scheduled_date=moment)
+    far = make_mail(
+        bridge.client, f"{subject} far", scheduled_date="2099-01-01 00:00:00"
+    )
+    bridge.client.call("mail.mail", "cancel", [cancelled])
+    assert not rows(bridge, subject)
+    # core's cron workers look once a minute for what nobody called them for
+    time.sleep(4.5)
+    bridge.sql("SELECT 1")
+    bridge.let_a_minute_pass()
+    wait_for(lambda: rows(bridge, subject))
+    assert [mail_id for mail_id, _state in rows(bridge, subject)] == [waiting]
+    states = bridge.sql(
+        "SELECT id, state FROM mail_mail WHERE id IN %s ORDER BY id",
+        (cancelled, waiting, far),
+    )
+    assert states == [(cancelled, "cancel"), (waiting, "sent"), (far, "outgoing")]
+
+
+def test_a_broken_mail_says_why_and_stops_no_other(bridge, server_log, sink, relayed):
+    server_log.expect(r"ERROR odoo.addons.mail.models.mail_mail: failed sending mail")
+    subject = unique("Broken")
+    names = [f"{subject} {number}" for number in range(6)]
+    first = make_mail(bridge.client, names[0])
+    broken = make_mail(bridge.client, names[1], headers="{'X-One': 'a\\nBcc: b'}")
+    others = [make_mail(bridge.client, name) for name in names[2:]]
+    wait_for(lambda: len(rows(bridge, subject)) == 5)
+    assert {mail_id for mail_id, _state in rows(bridge, subject)} == {first, *others}
+    [shown] = bridge.client.call(
+        "mail.mail", "read", [broken], ["state", "failure_reason"]
+    )
+    assert shown["state"] == "exception"
+    assert "linefeed" in shown["failure_reason"]
+
+
+def test_a_retried_mail_is_picked_up(bridge, sink, relayed):
+    subject = unique("Retried")
+    mail = make_mail(bridge.client, subject, state="exception")
+    time.sleep(1)
+    assert not rows(bridge, subject)
+    bridge.client.call("mail.mail", "action_retry", [mail])
+    wait_for(lambda: rows(bridge, subject))
+
+
+def test_a_crash_after_the_commit_leaves_the_call(bridge, shell, sink, relayed):
+    """Dies between the commit and what would wake the cron workers."""
+    subject = unique("Crash")
+    died = f"""
+        import os
+        env.cr.postcommit.add(lambda: os._exit(9))
+        env["mail.mail"].create([dict(
+            subject="{subject}", email_from="{SENDER}", body_html="x",
+            email_to="ann@outside.example") for _ in range(3)])
+        env["mail.mail"].flush_model()
+        env.cr.commit()
+    """
+    with pytest.raises(ShellError):
+        shell(died)
+    calls = bridge.sql(
+        """SELECT count(*) FROM ir_cron_trigger call
+             JOIN ir_model_data data ON data.res_id = call.cron_id
+            WHERE data.model = 'ir.cron' AND data.name LIKE 'ir_cron_pick_up%'
+              AND call.call_at < now() AT TIME ZONE 'UTC' + interval '1 minute'"""
+    )
+    assert calls == [(1,)] or rows(bridge, subject)
+    bridge.let_a_minute_pass()
+    wait_for(lambda: len(rows(bridge, subject)) == 3)
+
+
+def test_code_that_sends_without_a_record_goes_through_too(
+    bridge, shell, sink, relayed
+):
+    subject = unique("Direct")
+    sent = f"""
+        servers = env["ir.mail_server"]
+        build = getattr(servers, "build_email", None) or servers._build_email__
+        mail = build(email_from="{SENDER}", email_to=["ann@outside.example"],
+                     email_bcc=["bob@outside.example"], subject="{subject}", body="x")
+        servers.send_email(mail)
+        env.cr.rollback()
+        mail = build(email_from="{SENDER}", email_to=["ann@outside.example"],
+                     email_bcc=["bob@outside.example"], subject="{subject}", body="x")
+        servers.send_email(mail)
+    """
+    shell(sent)
+    [mail] = wait_for(lambda: taken(sink, subject))  # the first one was rolled back
+    assert set(mail.recipients) == {"ann@outside.example", "bob@outside.example"}
+    assert b"bob@" not in mail.data
+    assert mail.message_id.endswith("@bridge.example>")

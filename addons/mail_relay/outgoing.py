@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid, parseaddr
+from functools import cache
 from typing import NamedTuple
 
 from odoo.addons.mail_bridge.providers.base import utcnow
@@ -55,20 +57,34 @@ def from_domain(message: EmailMessage) -> str:
     return parseaddr(str(message.get("From", "")))[1].rpartition("@")[2].lower()
 
 
-def complete(message: EmailMessage) -> None:
-    """Add Date and Message-ID where they are missing, the latter in our own domain."""
+def complete(message: EmailMessage, rename: bool) -> None:
+    """Add Date and Message-ID where they are missing.
+
+    :param rename: no record knows the Message-ID, so it may get our own domain.
+    """
+    domain = from_domain(message)
     if "Date" not in message:
         message["Date"] = format_datetime(utcnow())
     if "Message-ID" not in message:
-        message["Message-ID"] = make_msgid(domain=from_domain(message) or None)
+        message["Message-ID"] = make_msgid(domain=domain or None)
+    elif rename:
+        value = own_message_id(str(message["Message-ID"]), domain)
+        message.replace_header("Message-ID", value)
 
 
-def own_message_id(message: EmailMessage, host: str) -> None:
-    """Replace the name of this machine in a Message-ID by the domain of the From."""
-    domain = from_domain(message)
-    left, at, right = str(message.get("Message-ID", "")).strip().rpartition("@")
-    if domain and at and right.rstrip(">").lower() == host.lower():
-        message.replace_header("Message-ID", f"{left}@{domain}>")
+def own_message_id(message_id: str, domain: str) -> str:
+    """Return a Message-ID with a domain of ours in place of this machine's name."""
+    left, at, right = message_id.strip().rpartition("@")
+    if domain and at and right.rstrip(">").lower() in _machine_names():
+        return f"{left}@{domain}>"
+    return message_id
+
+
+@cache
+def _machine_names() -> frozenset[str]:
+    """Return what Odoo and Python call this machine in a Message-ID."""
+    names = (socket.gethostname(), socket.getfqdn(), "localhost")
+    return frozenset(name.lower() for name in names)
 
 
 def feedback_id(campaign: str, tenant: str, kind: str, seed: str) -> str:

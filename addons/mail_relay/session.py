@@ -14,8 +14,8 @@ class RelaySession:
 
     What it takes goes into the queue in the same transaction: at once for whoever
     calls ``send_email``, together at the end for mails of ``mail.mail`` (``mail_ids``,
-    see ``mail.mail._send``). A mail either stands in the queue and is marked as sent,
-    or neither.
+    see ``mail.mail._send``; ``spent_ids`` are those that core then deletes). A mail
+    either stands in the queue and is marked as sent, or neither.
     """
 
     def __init__(self, env, server_sudo, smtp_from):
@@ -25,6 +25,7 @@ class RelaySession:
         self.from_filter = server_sudo.from_filter
         self.smtp_from = smtp_from
         self.mail_ids = frozenset()
+        self.spent_ids: list[int] = []
         self._waiting: list[Submission] = []
 
     def send_message(self, message, smtp_from, smtp_to_list, *_options):

@@ -1,15 +1,22 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-import socket
-
 import psycopg2
 
 from odoo import api, models, modules
 from odoo.tools import exception_to_unicode
 
-from ..outgoing import REF_HEADER, as_mime, complete, is_bulk, make_ref, own_message_id
+from ..outgoing import REF_HEADER, as_mime, complete, is_bulk, make_ref
 from ..session import RelaySession
 from ..submission import HIGH, LOW, MEDIUM, Rcpt, Submission
+
+#: What core reads of each mail that it sends.
+READ_FIELDS = (
+    *("state", "email_to", "email_cc", "recipient_ids", "headers", "body_html"),
+    *("is_notification", "auto_delete", "create_uid", "mail_message_id"),
+    *("email_from", "reply_to", "subject", "message_id", "references", "model"),
+    *("res_id", "attachment_ids", "mail_server_id", "record_alias_domain_id"),
+    *("record_company_id", "message_type"),
+)
 
 
 class MailMail(models.Model):
@@ -34,6 +41,14 @@ class MailMail(models.Model):
         return mails
 
     def write(self, vals):
+        if "mail_relay_session" in self.env.context and "message_id" in vals:
+            # Core writes the Message-ID that the mail has; that costs it two queries.
+            same = all(mail.message_id == vals["message_id"] for mail in self)
+            vals = {
+                name: value
+                for name, value in vals.items()
+                if name != "message_id" or not same
+            }
         result = super().write(vals)
         if vals.get("state") == "outgoing" or "scheduled_date" in vals:
             self.env["mail.relay.pickup"]._call_for(self)
@@ -86,6 +101,7 @@ class MailMail(models.Model):
                 auto_commit=auto_commit, smtp_session=smtp_session, **kwargs
             )
         mails = self._lock_outgoing()
+        mails._warm_up()
         smtp_session.mail_ids = frozenset(mails.ids)
         try:
             super(MailMail, mails.with_context(mail_relay_session=smtp_session))._send(
@@ -94,11 +110,32 @@ class MailMail(models.Model):
         except psycopg2.Error:
             raise  # the transaction is over
         except Exception:
-            smtp_session.flush()  # the caller may go on with those that went well
+            self._finish(smtp_session)  # the caller may go on with what went well
             raise
-        smtp_session.flush()
+        self._finish(smtp_session)
         if auto_commit:
             self.env.cr.commit()
+        return True
+
+    def _warm_up(self):
+        """Read the mails together; core reads one after the other."""
+        for name in READ_FIELDS:
+            self.mapped(name)
+
+    @api.model
+    def _finish(self, session):
+        """Queue what core handed over, and delete what it wanted to be deleted."""
+        session.flush()
+        self.browse(session.spent_ids).exists().unlink()
+
+    def unlink(self):
+        """Delete mails that are sent together, at the end: each deletion empties the
+        cache.
+        """
+        session = self.env.context.get("mail_relay_session")
+        if session is None or not session.mail_ids.issuperset(self.ids):
+            return super().unlink()
+        session.spent_ids += self.ids
         return True
 
     def _lock_outgoing(self):
@@ -127,17 +164,24 @@ class MailMail(models.Model):
         """A mail in the queue is being processed; what becomes of it is told later."""
         if "mail_relay_session" not in self.env.context:
             return super()._postprocess_sent_message(success_pids, *args, **kwargs)
-        waiting = self.env["mail.notification"].search(
+        waiting = self.filtered("is_notification")._waiting_notifications()
+        result = super()._postprocess_sent_message(success_pids, *args, **kwargs)
+        queued = waiting.filtered(lambda item: item.notification_status == "sent")
+        queued.write({"notification_status": "process"})
+        return result
+
+    def _waiting_notifications(self):
+        """Return the notifications that tell of mails which are not sent yet."""
+        notifications = self.env["mail.notification"].sudo()
+        if not self:
+            return notifications
+        return notifications.search(
             [
                 ("notification_type", "=", "email"),
-                ("mail_mail_id", "in", self.filtered("is_notification").ids),
+                ("mail_mail_id", "in", self.ids),
                 ("notification_status", "not in", ("sent", "canceled")),
             ]
         )
-        result = super()._postprocess_sent_message(success_pids, *args, **kwargs)
-        queued = waiting.filtered(lambda item: item.notification_status == "sent")
-        queued.sudo().write({"notification_status": "process"})
-        return result
 
     def _mark_broken(self, error):
         """End as core would: a failed mail with the reason."""
@@ -145,13 +189,7 @@ class MailMail(models.Model):
         for mail in self:
             failure = {"failure_type": "unknown", "failure_reason": reason}
             mail.write({"state": "exception", **failure})
-            notifications = self.env["mail.notification"].search(
-                [
-                    ("notification_type", "=", "email"),
-                    ("mail_mail_id", "=", mail.id),
-                    ("notification_status", "not in", ("sent", "canceled")),
-                ]
-            )
+            notifications = mail._waiting_notifications()
             notifications.write({"notification_status": "exception", **failure})
             notifications.mail_message_id._notify_message_notification_update()
 
@@ -165,9 +203,7 @@ class MailMail(models.Model):
         values = self._relay_values()
         trace_id = values.pop("trace_id", 0)
         is_marketing = values.setdefault("is_marketing", is_bulk(message))
-        if not self:
-            own_message_id(message, socket.gethostname())
-        complete(message)
+        complete(message, rename=not self)
         normal = MEDIUM if self else HIGH
         return Submission(
             mime=as_mime(message),
