@@ -23,8 +23,9 @@ SMALL_MIME_BYTES = 256 * 1024
 DOUBT_SECONDS = 15 * 60.0
 #: It is asked again after so many.
 DOUBT_ASK_SECONDS = 60.0
-#: Recipients whose news are told at once.
-TELL_BATCH = 500
+#: Recipients whose news are told at once: core takes its time with each hard bounce,
+#: and all of them are one transaction.
+TELL_BATCH = 200
 
 #: Retention by default, days: the text of mails that were sent, and the mails.
 BODY_DAYS = 30

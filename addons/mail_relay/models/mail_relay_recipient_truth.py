@@ -41,19 +41,13 @@ HARD_BOUNCE = ("bounce", "mail_bounce")
 #: A reason that core has a word for.
 FAILURE_TYPES = {"malformed": "mail_email_invalid"}
 #: The newest delivery of a message to a person counts: it may have been sent once
-#: more. ``{who}`` names him in both tables.
+#: more. Takes arrays of messages and of persons, who are known by ``{who}``.
 NEWEST = """
-    SELECT DISTINCT ON (mail.mail_message_id, {who})
-           person.id, mail.mail_message_id
-      FROM (SELECT DISTINCT told_mail.mail_message_id, told.partner_id,
-                   told.email_normalized
-              FROM mail_relay_recipient told
-              JOIN mail_relay_message told_mail ON told_mail.id = told.relay_message_id
-             WHERE told.id = ANY(%s) AND told_mail.mail_message_id IS NOT NULL) told
-      JOIN mail_relay_message mail ON mail.mail_message_id = told.mail_message_id
-      JOIN mail_relay_recipient person
-           ON person.relay_message_id = mail.id AND {same}
-  ORDER BY mail.mail_message_id, {who}, mail.id DESC, person.rank DESC"""
+    SELECT DISTINCT ON (mail.mail_message_id, person.{who}) person.id
+      FROM mail_relay_message mail
+      JOIN mail_relay_recipient person ON person.relay_message_id = mail.id
+     WHERE mail.mail_message_id = ANY(%s) AND person.{who} = ANY(%s)
+  ORDER BY mail.mail_message_id, person.{who}, mail.id DESC, person.rank DESC"""
 #: Takes arrays: recipients, statuses, failure types, failure reasons.
 NOTIFY = """
     UPDATE mail_notification note
@@ -203,23 +197,28 @@ class MailRelayRecipient(models.Model):
     def _update_notifications(self):
         """Show at core's notifications what became of mails; return the messages."""
         self.env.flush_all()
-        ways = {"person.partner_id": "note.res_partner_id"}
+        known = self.filtered("partner_id")
+        people = known.partner_id.ids
+        found = known._notify("partner_id", people, "res_partner_id")
         if "mail_email_address" in self.env["mail.notification"]._fields:  # 19.0
-            ways["person.email_normalized"] = "note.mail_email_address"
-        found = set()
-        for person, note in ways.items():
-            found.update(self._notify(person, note))
+            others = self - known
+            people = others.mapped("email_normalized")
+            found |= others._notify("email_normalized", people, "mail_email_address")
         self.env["mail.notification"].invalidate_model()
         return self.env["mail.message"].sudo().browse(sorted(found)).exists()
 
-    def _notify(self, person, note):
-        same = f"{person} = told.{person.rpartition('.')[2]}"
-        self.env.cr.execute(NEWEST.format(who=person, same=same), (self.ids,))
+    def _notify(self, who, people, note):
+        """Update core's notifications of some people; return the ids of the messages.
+
+        :param who: the column that names a person here, ``note`` the one there.
+        """
+        messages = self.relay_message_id.mail_message_id.ids
+        self.env.cr.execute(NEWEST.format(who=who), (messages, people))
         newest = self.browse(row[0] for row in self.env.cr.fetchall())
         if not newest:
             return set()
         columns = zip(*(item._as_notification() for item in newest), strict=True)
-        statement = NOTIFY.format(same=f"{note} = {person}")
+        statement = NOTIFY.format(same=f"note.{note} = person.{who}")
         self.env.cr.execute(statement, (newest.ids, *map(list, columns)))
         return {row[0] for row in self.env.cr.fetchall()}
 

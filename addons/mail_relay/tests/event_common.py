@@ -40,9 +40,9 @@ class RelayEventCase(BridgeCase):
         )
 
     def send(self, *addresses, state="done", truth="sent", at=None, **values):
-        """Return a mail that was handed to a provider an hour ago."""
+        """Return a mail that was handed to a provider yesterday."""
         mail = self.Message._enqueue([self.submission(*addresses, **values)])
-        moment = at or fields.Datetime.now() - timedelta(hours=1)
+        moment = at or fields.Datetime.now() - timedelta(days=1)
         mail.write(
             {
                 "state": state,
