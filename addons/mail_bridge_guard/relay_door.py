@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import os
 import re
 from collections.abc import Callable
@@ -23,8 +22,6 @@ from odoo.tools import config
 
 from .door import ENVIRON_KEY, Exchange, MailgateDispatcher, _one_slash_each
 from .memory import LARGE_BYTES, give_back
-
-_logger = logging.getLogger(__name__)
 
 PREFIX = "/relay"
 #: Further mounts, separated by commas: environment, else odoo.conf.
@@ -50,11 +47,10 @@ def problem(status: int, detail: str) -> Response:
     return Response(json.dumps({"detail": detail}), status=status, headers=headers)
 
 
-def refusal(exc: Exception, path: str) -> Response:
+def refusal(exc: Exception) -> Response:
     """Return what is said of an error: the words meant for people, no others."""
     if isinstance(exc, UserError):
         return problem(422, str(exc))
-    _logger.error("%s", path, exc_info=exc)
     return problem(500, "Internal Server Error")
 
 
@@ -65,13 +61,14 @@ class RelayDispatcher(MailgateDispatcher):
 
     def handle_error(self, exc: Exception):
         """Answer what went wrong, without telling what is ours."""
-        return refusal(exc, self.request.httprequest.path)
+        return refusal(exc)  # Odoo has logged it
 
 
 def mounts() -> tuple[str, ...]:
     """Return where the interface is mounted, beside ``/relay``."""
     text = os.environ.get(MOUNTS_VARIABLE) or config.get("mail_relay_prefix") or ""
-    return tuple(_one_slash_each(item) for item in text.split(",") if item.strip("/ "))
+    given = (item.strip() for item in text.split(","))
+    return tuple(_one_slash_each(item) for item in given if item.strip("/"))
 
 
 def inner_path(path: str) -> str | None:

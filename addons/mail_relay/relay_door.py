@@ -8,6 +8,7 @@ dispatcher) costs several times what storing a message does. It ends in the same
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ from odoo.addons.mail_bridge_guard.relay_door import (
 from .rest.answers import ApiError, Reply
 from .rest.call import Call
 from .rest.const import MAX_BODY_BYTES
+
+_logger = logging.getLogger(__name__)
 
 #: How long the database of a host name is remembered, seconds.
 _DATABASE_SECONDS = 10.0
@@ -96,7 +99,8 @@ def add_messages(environ: dict, exchange: Exchange) -> Response | None:
     except psycopg2.OperationalError:
         return problem(503, "Service Unavailable")
     except Exception as error:
-        return refusal(error, environ["PATH_INFO"])
+        _logger.error("%s", environ["PATH_INFO"], exc_info=error)
+        return refusal(error)
     return _response(reply)
 
 

@@ -50,8 +50,6 @@ class MailBridgeAccount(models.Model):
         if len(wanted) != 1:
             return [("id", "!=" if wanted else "=", False)]
         able = [
-            code
-            for code in registry.codes()
-            if ability in registry.get(code).supports
+            code for code in registry.codes() if ability in registry.get(code).supports
         ]
         return [("code", "in" if wanted == {True} else "not in", able)]

@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
@@ -167,6 +167,7 @@ class MailRelayClient(models.Model):
 
     def unlink(self):
         """Delete with all that is theirs, mail that waits included."""
+        self._lock()
         whole = self.with_context(active_test=False)
         accounts, keys = whole.account_ids, whole.key_ids
         self.env["mail.relay.message"]._delete_of_clients("client_id", self)
@@ -284,6 +285,17 @@ class MailRelayClient(models.Model):
 
     # --- Messages ---
 
+    def _lock(self):
+        """Hold applications before any message of theirs; tell if all are there."""
+        self.env.flush_all()
+        self.env.cr.execute(
+            """SELECT id FROM mail_relay_client WHERE id = ANY(%s)
+             ORDER BY id FOR NO KEY UPDATE""",
+            (self.ids,),
+            log_exceptions=False,
+        )
+        return len(self.env.cr.fetchall()) == len(self)
+
     def _postings(self, domain=()):
         self.ensure_one()
         own = [("client_id", "=", self.id), *domain]
@@ -291,6 +303,7 @@ class MailRelayClient(models.Model):
 
     def _delete_postings(self, postings):
         """Delete messages; those that still wait are not sent."""
+        self._lock()
         mails = postings.relay_message_id
         postings.unlink()
         mails._forget_client()
@@ -311,7 +324,8 @@ class MailRelayClient(models.Model):
     def _clean_up(self, seconds):
         """Delete messages that were reported so long ago; return how many."""
         self.ensure_one()
-        horizon = fields.Datetime.now() - timedelta(seconds=seconds)
+        now = datetime.now(timezone.utc).replace(tzinfo=None)  # not cut to seconds
+        horizon = now - timedelta(seconds=seconds)
         told = self._postings(
             [
                 ("state", "in", ("sent", "error", "refused")),

@@ -257,7 +257,7 @@ class MailRelayPosting(models.Model):
             last = posting.report_ids.filtered(
                 lambda report: report.kind in reports.FINAL
             ).sorted("id")[-1:]
-            if last.reported_at:
+            if last:
                 last.copy({"reported_at": False, "occurred_at": fields.Datetime.now()})
 
 

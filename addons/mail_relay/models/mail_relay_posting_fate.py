@@ -107,8 +107,8 @@ class MailRelayPosting(models.Model):
 class MailRelayRecipient(models.Model):
     _inherit = "mail.relay.recipient"
 
-    def _after_truth(self, *args):
-        result = super()._after_truth(*args)
+    def _after_truth(self):
+        result = super()._after_truth()
         self.env["mail.relay.posting"]._tell_about(self)
         return result
 
@@ -124,4 +124,8 @@ def _is_lost(recipient):
 
 
 def _why(recipient):
-    return recipient.failure_text or recipient.reason or recipient.state
+    if recipient.reason == "suppressed":
+        return f"not sent, the address is suppressed: {recipient.failure_text}"
+    code = str(recipient.smtp_code) if recipient.smtp_code else ""
+    text = recipient.failure_text or recipient.reason or recipient.state
+    return " ".join(filter(None, (code, recipient.enhanced_code, text)))

@@ -1,10 +1,10 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
+import logging
 import re
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,23 +13,16 @@ from odoo import api, fields, models
 from odoo.addons.mail_bridge.const import DRAIN_SECONDS
 
 from ..const import MAX_MIME_BYTES
-from ..rest.attachments import (
-    Attachment,
-    FetchFailed,
-    decode,
-    is_local,
-    read_attachment,
-    read_file,
-)
-from ..rest.cache import Cache
-from ..rest.compose import File, compose
+from ..rest.attachments import FetchFailed, read_attachment
+from ..rest.batch import INVALID
+from ..rest.compose import compose
 from ..rest.const import FETCH_LEASE_SECONDS, FETCH_THREADS, FETCH_TRIES
-from ..rest.outgoing import fetch_attachment
+from ..rest.errand import Errand
 from ..rest.payloads import MESSAGE
 from .mail_relay_api_messages import submission_of, without_contents
 
-#: Attachments fetched by this process a moment ago, by application and checksum.
-_fetched = Cache(max_bytes=50 * 1024 * 1024, seconds=300)
+_logger = logging.getLogger(__name__)
+
 CLAIM = """
     UPDATE mail_relay_posting
        SET attempts = coalesce(attempts, 0) + 1,
@@ -39,47 +32,6 @@ CLAIM = """
                      AND next_attempt <= now() AT TIME ZONE 'UTC'
                 ORDER BY level, next_attempt, id LIMIT %s FOR UPDATE SKIP LOCKED)
  RETURNING id, next_attempt"""
-
-
-@dataclass(frozen=True)
-class Errand:
-    """The attachments of one message: all that a thread needs.
-
-    ``claimed_until`` names this claim: a message may be posted anew meanwhile.
-    """
-
-    posting_id: int
-    claimed_until: datetime
-    owner: int
-    attachments: tuple[Attachment, ...]
-    url: str = field(repr=False)
-    auth: dict = field(repr=False)
-    is_trusted: bool
-    networks: str
-    folders: tuple[Path, ...]
-    most: int
-
-    def run(self) -> list[File]:
-        """Return the files (raises ``FetchFailed``)."""
-        return [
-            File(one.name, self._content(one), one.media_type)
-            for one in self.attachments
-        ]
-
-    def _content(self, one: Attachment) -> bytes:
-        if is_local(one):
-            return decode(one)
-        if one.mode == "filesystem":
-            return read_file(one, self.folders, self.most)
-        key = (self.owner, one.md5)
-        content = _fetched.get(key) if one.md5 else None
-        if content is None:
-            content = fetch_attachment(
-                one, self.url, self.auth, self.is_trusted, self.networks, self.most
-            )
-            if one.md5:
-                _fetched.put(key, content)
-        return content
 
 
 class MailRelayPosting(models.Model):
@@ -161,6 +113,11 @@ class MailRelayPosting(models.Model):
                 posting._complete(future.result())
             except FetchFailed as error:
                 posting._give_up(str(error))
+            except Exception:
+                _logger.exception("message %s cannot be made", posting.id)
+                self.env.cr.rollback()
+                self.env.invalidate_all()
+                posting._give_up(INVALID)
         self.env.cr.commit()
 
     def _complete(self, files):

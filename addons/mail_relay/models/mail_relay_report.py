@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
+import logging
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -8,14 +9,21 @@ from datetime import datetime, timedelta, timezone
 
 from odoo import api, fields, models
 
-from odoo.addons.mail_bridge.const import DRAIN_SECONDS, LINGER_SECONDS
+from odoo.addons.mail_bridge.const import (
+    CONFLICT_TRIES,
+    DRAIN_SECONDS,
+    LINGER_SECONDS,
+)
 from odoo.addons.mail_bridge.exceptions import MailBridgeError
+from odoo.addons.mail_bridge.models.mail_bridge_queue import CONFLICTS
 
 from ..rest import reports
 from ..rest.attachments import authorization
 from ..rest.const import REPORT_LEASE_SECONDS, REPORT_THREADS
 from ..rest.outgoing import post_json
 from .mail_relay_posting import epoch
+
+_logger = logging.getLogger(__name__)
 
 #: Takes over the applications that are due: those with news, and those not asked for a
 #: while whether they have mail for us. A report is made apart from any transaction: an
@@ -37,6 +45,20 @@ CLAIM = """
                             <= now() AT TIME ZONE 'UTC' - %(poll)s * interval '1 s')))
          ORDER BY next_sync_at LIMIT %(most)s FOR UPDATE SKIP LOCKED)
  RETURNING id"""
+
+
+#: Takes: when, and which reports. Their messages are locked in the order of ids.
+TOLD = """
+    WITH told AS (
+         UPDATE mail_relay_report SET reported_at = %s
+          WHERE id = ANY(%s) AND reported_at IS NULL
+      RETURNING posting_id, reported_at),
+    held AS (
+         SELECT id FROM mail_relay_posting
+          WHERE id IN (SELECT posting_id FROM told) ORDER BY id FOR UPDATE)
+    UPDATE mail_relay_posting posting SET reported_at = told.reported_at
+      FROM told JOIN held ON held.id = told.posting_id
+     WHERE posting.id = told.posting_id"""
 
 
 @dataclass(frozen=True)
@@ -167,12 +189,22 @@ class MailRelayReport(models.Model):
         """Write down what applications answered."""
         done, _others = wait(away, 0.2, FIRST_COMPLETED)
         for future in done:
-            errand = away.pop(future)
+            self._note_answer(away.pop(future), future.result())
+
+    @api.model
+    def _note_answer(self, errand, heard):
+        """Write down an answer; where others always write there, it is asked again."""
+        for _ in range(CONFLICT_TRIES):
+            self.env.cr.rollback()
             self.env.invalidate_all()
-            client = self.env["mail.relay.client"].browse(errand.client_id).exists()
-            if client:
-                client._heard(future.result(), errand.report_ids)
-            self.env.cr.commit()
+            try:
+                client = self.env["mail.relay.client"].browse(errand.client_id)
+                if client._lock():
+                    client._heard(heard, errand.report_ids)
+                return self.env.cr.commit()
+            except CONFLICTS:
+                self._forget()
+        return _logger.info("what client %s said is not noted", errand.client_id)
 
 
 class MailRelayClient(models.Model):
@@ -211,9 +243,8 @@ class MailRelayClient(models.Model):
                 }
             )
             return
-        told = self.env["mail.relay.report"].browse(report_ids).exists()
-        told.write({"reported_at": now})
-        told.posting_id.write({"reported_at": now})
+        self.env.cr.execute(TOLD, (now, list(report_ids)), log_exceptions=False)
+        self.env.invalidate_all()
         silent_until = _moment(heard.next_sync)
         is_silent = bool(silent_until and silent_until > now)
         asks = heard.has_more and not is_silent

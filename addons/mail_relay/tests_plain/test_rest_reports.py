@@ -2,13 +2,19 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Reports, attachments, metrics and the command log: their exact words."""
 
+import hashlib
 import json
 import os
+import threading
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from odoo.addons.mail_relay.rest import attachments, metrics, reports
+from odoo.addons.mail_relay.rest.cache import Cache
+from odoo.addons.mail_relay.rest.errand import Errand
 from odoo.addons.mail_relay.rest.masking import masked
 
 
@@ -188,3 +194,120 @@ def test_c71_no_secret_and_no_mail_in_the_command_log():
         "body": "[6 characters]",
         "api_key": "***",
     }
+
+
+class Peer:
+    """A server on this machine that gives what it is asked for, and counts."""
+
+    def __init__(self) -> None:
+        peer = self
+        self.asked: list[tuple[str, str]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.answer("GET")
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.answer("POST")
+
+            def answer(self, method: str) -> None:
+                peer.asked.append((method, self.path))
+                self.send_response(404 if self.path == "/none" else 200)
+                self.end_headers()
+                self.wfile.write(b"content")
+
+            def log_message(self, *_arguments) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def peer():
+    made = Peer()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def errand(peer, *given, **values):
+    facts = {
+        "posting_id": 1,
+        "owner": 1,
+        "claimed_until": datetime(2026, 11, 21),
+        "attachments": tuple(map(attachments.read_attachment, given)),
+        "url": f"{peer.url}/attachments",
+        "auth": {},
+        "is_trusted": True,
+        "networks": "",
+        "folders": (),
+        "most": 1000,
+    }
+    return Errand(**{**facts, **values})
+
+
+MD5 = hashlib.md5(b"content").hexdigest()
+
+
+def test_c53_what_has_a_checksum_is_fetched_once(peer):
+    given = {"filename": "a", "storage_path": "v:a", "content_md5": MD5}
+    for _ in range(2):
+        [file] = errand(peer, given).run()
+        assert file.content == b"content"
+    assert peer.asked == [("POST", "/attachments")]
+    errand(peer, given, owner=2).run()  # never another application's
+    assert len(peer.asked) == 2
+
+
+def test_c53_the_status_and_the_name_stand_in_the_error(peer):
+    with pytest.raises(attachments.FetchFailed) as caught:
+        errand(
+            peer, {"filename": "a.txt", "storage_path": "v:a"}, url=f"{peer.url}/none"
+        ).run()
+    assert str(caught.value) == "Attachment fetch failed for a.txt: HTTP 404"
+
+
+def test_a_url_of_an_application_leads_outside_alone(peer):
+    given = {"filename": "a.txt", "storage_path": f"{peer.url}/x"}
+    with pytest.raises(attachments.FetchFailed, match="not an allowed one"):
+        errand(peer, given).run()
+    with pytest.raises(attachments.FetchFailed, match="not an allowed one"):
+        errand(peer, {"filename": "a", "storage_path": "v:a"}, is_trusted=False).run()
+    assert peer.asked == []
+    [file] = errand(peer, given, networks="127.0.0.0/8").run()
+    assert file.content == b"content"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest",
+        "http://[::1]:1/",
+        "file:///etc/passwd",
+        "ftp://example.com/a",
+        "http://user:pw@127.0.0.1/",
+        "http://",
+        "http://[",
+        "http://127.0.0.1:99999/",
+        "http://0.0.0.0/",
+    ],
+)
+def test_addresses_that_are_none_or_never_allowed(peer, url):
+    given = {"filename": "a", "storage_path": url, "fetch_mode": "http_url"}
+    with pytest.raises(attachments.FetchFailed):
+        errand(peer, given, networks="169.254.0.0/16").run()
+
+
+def test_the_cache_has_bounds():
+    cache = Cache(max_bytes=10, seconds=60)
+    for name in "abc":
+        cache.put(name, b"12345")
+    assert [cache.get(name) for name in "abc"] == [None, b"12345", b"12345"]
+    cache.put("large", b"x" * 11)
+    assert cache.get("large") is None
+    old = Cache(max_bytes=10, seconds=-1)
+    old.put("a", b"1")
+    assert old.get("a") is None
