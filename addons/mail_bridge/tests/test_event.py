@@ -1,7 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
-import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -140,11 +139,11 @@ class TestEvent(EventCase):
         self.store(replace(EVENT, type="unknown", recipient=""))
         self.assertFalse(self.found().recipient)
 
-    def test_a_thousand_events_take_less_than_a_second(self):
+    def test_thousands_of_events_are_stored_together(self):
         events = [replace(EVENT, event_reference=f"n{n}") for n in range(3000)]
-        start = time.perf_counter()
+        before = self.env.cr.sql_log_count
         self.assertEqual(self.store(*events), 3000)
-        self.assertLess(time.perf_counter() - start, 3)
+        self.assertLess(self.env.cr.sql_log_count - before, 30)
 
     # --- Intake ---
 
@@ -193,7 +192,7 @@ class TestEvent(EventCase):
         self.env.invalidate_all()
         self.assertEqual(len(self.found()), 3)
         for event in self.found():
-            self.assertLessEqual(event.next_attempt, fields.Datetime.now())
+            self.assertLessEqual(event.next_attempt, self.env.cr.now())
 
     def test_an_event_that_cannot_be_applied_is_dead_at_last(self):
         [event_id] = self.claimed(EVENT)
@@ -206,7 +205,7 @@ class TestEvent(EventCase):
         self.assertEqual((event.state, event.next_attempt), ("dead", False))
         event.action_retry()
         self.assertEqual((event.state, event.attempts), ("pending", 0))
-        self.assertLessEqual(event.next_attempt, fields.Datetime.now())
+        self.assertLessEqual(event.next_attempt, self.env.cr.now())
 
     def test_an_event_that_kills_its_worker_is_given_up(self):
         [event_id] = self.claimed(EVENT, attempts=MAX_TRIES + 1)

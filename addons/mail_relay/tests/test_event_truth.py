@@ -1,7 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import random
-import time
 from datetime import timedelta
 from itertools import product
 from typing import get_args
@@ -226,7 +225,7 @@ class TestStorm(RelayEventCase):
         self.tell()
         self.assertEqual(mail.recipient_ids.state, "delivered")
 
-    def test_a_thousand_events_are_applied_and_told_in_time(self):
+    def test_a_thousand_events_are_applied_and_told_together(self):
         partners = self.env["res.partner"].create(
             [
                 {"name": f"Reader {n}", "email": f"reader{n}@customer.example"}
@@ -251,9 +250,9 @@ class TestStorm(RelayEventCase):
                 Rcpt(partner.email, partner.id), mail_message_id=message.id
             )
         events = [self.event(mail) for mail in mails]
-        start = time.perf_counter()
+        before = self.env.cr.sql_log_count
         self.apply(*events)
         self.assertEqual(len(self.tell()), 1000)
-        self.assertLess(time.perf_counter() - start, 1000 / 300)
+        self.assertLess(self.env.cr.sql_log_count - before, 300)
         statuses = message.notification_ids.mapped("notification_status")
         self.assertEqual(set(statuses), {"sent"})
