@@ -61,7 +61,14 @@ class Smtp2goAdapter(ProviderAdapter):
     supports = frozenset(("events", "send"))
     services_need = (const.API_KEY,)
     offers = frozenset(
-        ("register_events", "suppressions", "suppress", "history", "statistics")
+        (
+            "register_events",
+            "networks",
+            "suppressions",
+            "suppress",
+            "history",
+            "statistics",
+        )
     )
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
@@ -116,6 +123,10 @@ class Smtp2goAdapter(ProviderAdapter):
         """Remove the webhooks at our addresses."""
         urls = [addresses.url, *addresses.retired]
         return registration.unregister_webhooks(account, urls)
+
+    def networks(self, account: AccountFacts) -> list[str]:
+        """Return the addresses of the one name that SMTP2GO publishes."""
+        return registration.published_addresses()
 
     def suppressions(self, account: AccountFacts) -> Iterator[Suppression]:
         """Yield the account's list, the oldest first."""

@@ -31,6 +31,7 @@ class MailBridgeAccount(models.Model):
 
     can_register_events = fields.Boolean(compute="_compute_services")
     can_register_inbound = fields.Boolean(compute="_compute_services")
+    has_networks = fields.Boolean(compute="_compute_services")
     has_statistics = fields.Boolean(compute="_compute_services")
     statistics = fields.Json(readonly=True, copy=False)
     statistics_date = fields.Datetime(string="Counted", readonly=True, copy=False)
@@ -41,6 +42,7 @@ class MailBridgeAccount(models.Model):
         for account in self:
             account.can_register_events = account._offers("register_events")
             account.can_register_inbound = account._offers("register_inbound")
+            account.has_networks = account._offers("networks")
             account.has_statistics = account._offers("statistics")
 
     @api.depends("statistics")
@@ -88,6 +90,16 @@ class MailBridgeAccount(models.Model):
     def action_unregister_inbound(self):
         """Remove this account's route at the provider."""
         return self._action_unregister("inbound")
+
+    def action_add_networks(self):
+        """Allow the addresses that the provider posts from, besides those there are."""
+        self._check_offers("networks")
+        found, failure = self._attempt(self._ask, "networks")
+        known = (self.allowed_networks or "").split()
+        if found:
+            self.allowed_networks = "\n".join(dict.fromkeys([*known, *found]))
+        done = self.env._("The provider posts from %s", ", ".join(found or ()))
+        return self._tell(done, failure)
 
     def action_refresh_statistics(self):
         """Ask the provider for its figures."""

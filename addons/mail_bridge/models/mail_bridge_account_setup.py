@@ -159,13 +159,29 @@ class MailBridgeAccount(models.Model):
     def _traffic_steps(self):
         """Return the steps that mails themselves tick off."""
         return [
-            *(self._arrival_steps() if self.can_receive else ()),
+            *(self._arrival_steps() if self.can_receive else self._event_steps()),
             setup_step(
                 not self.open_notice_count,
                 self.env._("All notices are solved"),
                 self.env._("Open them (button above) and mark them as solved."),
                 fault=True,
             ),
+        ]
+
+    def _event_steps(self):
+        """Return the step that the first delivery ticks off, where mail only goes."""
+        if not self.can_report:
+            return []
+        told = [("account_id", "=", self._origin.id), ("source", "=", "webhook")]
+        return [
+            setup_step(
+                self.env["mail.bridge.event"].search_count(told, limit=1),
+                self.env._("The provider told what became of a mail"),
+                self.env._(
+                    "Enter the address (tab Receiving) among the provider's webhooks, "
+                    "then send a mail through this account."
+                ),
+            )
         ]
 
     def _arrival_steps(self):

@@ -24,6 +24,7 @@ Purpose = Literal["events", "inbound"]
 Service = Literal[
     "register_events",
     "register_inbound",
+    "networks",
     "suppressions",
     "suppress",
     "history",
@@ -87,6 +88,10 @@ class ProviderServices:
         self, account: AccountFacts, addresses: OwnAddresses, purpose: Purpose
     ) -> int:
         """For a provider that registers, it must remove ours; return how many."""
+        raise NotImplementedError
+
+    def networks(self, account: AccountFacts) -> list[str]:
+        """For a provider that publishes them, return where it posts from, as of now."""
         raise NotImplementedError
 
     def suppressions(self, account: AccountFacts) -> Iterator[Suppression]:

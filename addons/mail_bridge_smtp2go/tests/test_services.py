@@ -1,9 +1,16 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import socket
+
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import TransactionCase, new_test_user, tagged
 
-from odoo.addons.mail_bridge.providers.delivery import Outcome, OutgoingMail
+from odoo.addons.mail_bridge.providers.base import utcnow
+from odoo.addons.mail_bridge.providers.delivery import (
+    DeliveryEvent,
+    Outcome,
+    OutgoingMail,
+)
 from odoo.addons.mail_bridge.tests.provider_stub import PUBLIC, Patches, ProviderCase
 
 from .. import const
@@ -138,6 +145,35 @@ class TestSmtp2goServices(ProviderCase, TransactionCase):
         self.assertTrue(account.can_register_events)
         self.assertFalse(account.can_register_inbound)
         self.assertTrue(account.has_statistics)
+
+    # --- Networks ---
+
+    def test_the_published_addresses_are_added_to_the_allowed_ones(self):
+        real = socket.getaddrinfo
+
+        def answer(host, port, *values, **named):
+            if host != "webhooks.smtp2go.com":
+                return real(host, port, *values, **named)
+            kind = socket.AF_INET, socket.SOCK_STREAM, 6, ""
+            return [(*kind, (f"203.0.113.{number}", port)) for number in (7, 8)]
+
+        Patches(self).setitem(vars(socket), "getaddrinfo", answer)
+        self.account.allowed_networks = "192.0.2.0/24\n203.0.113.7"
+        action = self.as_head(self.account).action_add_networks()
+        self.assertEqual(action["params"]["type"], "success")
+        self.assertEqual(
+            self.account.allowed_networks, "192.0.2.0/24\n203.0.113.7\n203.0.113.8"
+        )
+
+    def test_the_first_event_ticks_a_step_off(self):
+        account = self.as_head(self.account)
+        labels = {step["label"]: step["state"] for step in account.checklist}
+        self.assertEqual(labels["The provider told what became of a mail"], "todo")
+        event = DeliveryEvent("delivered", "c@out.example", utcnow())
+        self.env["mail.bridge.event"]._store(self.account, [event], "webhook")
+        account.invalidate_recordset()
+        labels = {step["label"]: step["state"] for step in account.checklist}
+        self.assertEqual(labels["The provider told what became of a mail"], "done")
 
     # --- Figures ---
 

@@ -72,6 +72,8 @@ class MailRelaySuppression(models.Model):
         return entries
 
     def write(self, vals):
+        if "active" not in vals:
+            return super().write(vals)
         active = self.filtered("active")
         result = super().write(vals)
         changed = self.filtered(lambda entry: entry.active != (entry in active))
@@ -101,8 +103,11 @@ class MailRelaySuppression(models.Model):
         return bool(self.listed_at or self.provider_state == "told")
 
     def _let_providers_know(self):
-        if self:
-            self.write({"provider_state": "waiting", "provider_error": False})
+        accounts = self.env["mail.bridge.account"].sudo()._offering("suppress")
+        told = self.filtered(lambda entry: accounts.filtered(entry._concerns))
+        self.write({"provider_state": False, "provider_error": False})
+        if told:
+            told.provider_state = "waiting"
             cron = self.env.ref("mail_relay.ir_cron_tell_providers")
             cron.sudo()._trigger()
 
@@ -111,10 +116,14 @@ class MailRelaySuppression(models.Model):
     @api.model
     def _cron_tell_providers(self):
         """Tell providers what people entered and took back."""
-        known = self.with_context(active_test=False)
-        waiting = [("provider_state", "=", "waiting")]
-        entries = known.search(waiting, limit=TOLD_AT_ONCE, order="id")
         accounts = self.env["mail.bridge.account"]._offering("suppress")
+        waiting = [
+            ("provider_state", "=", "waiting"),
+            ("company_id", "in", accounts.company_id.ids),
+            ("account_id", "in", [False, *accounts.ids]),
+        ]
+        known = self.with_context(active_test=False)
+        entries = known.search(waiting, limit=TOLD_AT_ONCE, order="id")
         told = {entry.id: entry.active for entry in entries}
         refusals = {}
         done = accounts._ask_in_turn(
@@ -124,7 +133,7 @@ class MailRelaySuppression(models.Model):
         for entry in entries.exists():
             concerned = accounts.filtered(entry._concerns)
             if entry.active == told[entry.id] and concerned <= done:
-                entry._note_told(concerned, refusals.get(entry.id))
+                entry._note_told(refusals.get(entry.id))
         if len(entries) == TOLD_AT_ONCE and done == accounts:
             self.env.ref("mail_relay.ir_cron_tell_providers")._trigger()
 
@@ -156,14 +165,9 @@ class MailRelaySuppression(models.Model):
         since = self.since.replace(tzinfo=timezone.utc)
         return Suppression(self.email_normalized, reason, since, self.evidence or "")
 
-    def _note_told(self, concerned, refusal):
+    def _note_told(self, refusal):
         state = "refused" if refusal else "told"
-        self.write(
-            {
-                "provider_state": concerned and state,
-                "provider_error": refusal or False,
-            }
-        )
+        self.write({"provider_state": state, "provider_error": refusal or False})
 
     # --- From the providers ---
 

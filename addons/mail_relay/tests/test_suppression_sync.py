@@ -141,6 +141,14 @@ class TestSuppressionSync(RelayEventCase):
         self.assertEqual(self.tell(), [("suppress", DEAD, "manual")])
         self.assertFalse(entry.provider_error)
 
+    def test_what_waits_for_an_account_that_is_off_is_told_when_it_is_on(self):
+        entry = self.enter(account_id=self.account.id)
+        self.account.state = "disabled"
+        self.assertFalse(self.tell())
+        self.assertEqual(entry.provider_state, "waiting")
+        self.account.state = "enabled"
+        self.assertEqual(self.tell(), [("suppress", DEAD, "manual")])
+
     def test_providers_of_other_companies_are_not_told(self):
         other = self.env["res.company"].create({"name": "Elsewhere"})
         entry = self.enter(company_id=other.id)
