@@ -5,6 +5,7 @@ from . import test_event_match
 from . import test_event_tell
 from . import test_event_truth
 from . import test_mail_server
+from . import test_neutralize
 from . import test_people
 from . import test_people_data
 from . import test_reconcile
