@@ -43,8 +43,8 @@ REPLIES = {
     "block": Reply("remote", 554, "5.7.1", "Blocked by our policy"),
 }
 #: Seconds after the step before.
-WAITS: dict[EventType, float] = {"delivered": 1.0, "opened": 8.0, "clicked": 10.0}
-USUAL_WAIT = 4.0
+WAITS: dict[EventType, float] = {"delivered": 0.5, "opened": 3.0, "clicked": 4.0}
+USUAL_WAIT = 2.0
 
 
 def first_word(address: str) -> str:
