@@ -55,8 +55,12 @@ def test_a_mail_is_queued_sent_delivered_and_opened(bridge, simulator):
         "unread@reader.example": "delivered",
     }
     partners = {answer(client, email): state for email, state in readers.items()}
-    for partner, state in partners.items():
-        wait_for(lambda partner=partner, state=state: fate(client, partner) == state)
+    wanted = dict(partners)
+
+    def fates():
+        return {partner: fate(client, partner) for partner in wanted}
+
+    wait_for(lambda: fates() == wanted, 60, lambda: f"{fates()}, not {wanted}")
     [reader] = [item for item, state in partners.items() if state == "unsubscribed"]
     [person] = client.search_read(
         RECIPIENT, [("partner_id", "=", reader)], ["delivered_at", "opened_at"]

@@ -104,7 +104,8 @@ class MailRelayRecipient(models.Model):
             happened = self[f"{kind}_at"]
             if not happened:
                 wait = sending.WAITS.get(kind, sending.USUAL_WAIT)
-                passed = (fields.Datetime.now() - last).total_seconds()
+                now = utcnow().replace(tzinfo=None)  # to the microsecond
+                passed = (now - last).total_seconds()
                 return kind, wait - passed
             last = max(last, happened)
         return None
