@@ -2,7 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 {
     "name": "Mail Bridge: Simulator",
-    "summary": "Mails of many kinds, and the fate of those you send, without any provider",
+    "summary": "Mails of many kinds, and the fate of your own, without a provider",
     "version": "1.0.0",
     "category": "Discuss",
     "author": "Mail Bridge contributors",

@@ -11,8 +11,8 @@ import zlib
 
 from odoo.addons.mail_bridge.providers.delivery import (
     EventType,
-    OutgoingMail,
     Outcome,
+    OutgoingMail,
     RecipientResult,
     Reply,
     SendReceipt,

@@ -11,8 +11,8 @@ from odoo.addons.mail_bridge.exceptions import PayloadError, PermanentError
 from odoo.addons.mail_bridge.providers.base import AccountFacts, WebhookRequest
 from odoo.addons.mail_bridge.providers.delivery import (
     DeliveryEvent,
-    OutgoingMail,
     Outcome,
+    OutgoingMail,
     Reply,
 )
 from odoo.addons.mail_bridge_demo import sending
