@@ -443,7 +443,10 @@ def test_c62_any_2xx_takes_all(tenant, app, answer):
     assert len(app.entries("m1")) == 1
 
 
-def test_c62_what_was_not_taken_is_told_again(tenant, app, bridge):
+def test_c62_what_was_not_taken_is_told_again(tenant, app, bridge, relay):
+    run_now(tenant)
+    app.wait_reports(1)
+    wait_for(lambda: sync_status(relay, tenant).get("last_sync_ts"))
     app.answer = (500, b"no")
     tenant.submit(tenant.message("m1", to=""))
     first = app.wait_for("m1", "error")

@@ -21,12 +21,13 @@ from ..rest.masking import masked
 class Caller:
     """Who asks: the whole instance within a company, or one application.
 
-    ``client`` is empty for the instance; ``company_id`` 0 where nobody had to say who
-    he is.
+    ``client`` and its ``identifier`` are empty for the instance; ``company_id`` is 0
+    where nobody had to say who he is.
     """
 
     client: object
     company_id: int = 0
+    identifier: str = ""
 
     @property
     def is_admin(self):
@@ -54,7 +55,7 @@ class MailRelayApi(models.AbstractModel):
         caller = None
         try:
             caller = self._authenticate(call)
-            call.read_query(caller.client.identifier if caller.client else "")
+            call.read_query(caller.identifier)
             self._check_tenant(caller, call.arguments.get("tenant_id"))
             call.read_payload()
             reply = getattr(self, f"_rest_{call.route.handler}")(caller, call)
@@ -76,32 +77,31 @@ class MailRelayApi(models.AbstractModel):
         none = self.env["mail.relay.client"]
         if access == "open":
             return Caller(none)
-        key = self.env["mail.bridge.key"]._find(
-            call.token, remote_addr=call.remote_addr
-        )
-        if key and key._opens(ADMIN_SCOPE):
-            return Caller(none, key.company_id.id)
+        Key = self.env["mail.bridge.key"]
+        key = Key._find_facts(call.token, call.remote_addr)
+        if key and key.opens(ADMIN_SCOPE):
+            return Caller(none, key.company_id)
         if access == "network" and not call.token:
             networks = parse_networks(self._setting("metrics_networks"))
             if networks and is_allowed(networks, call.remote_addr):
                 return Caller(none)
-        if not key or not key._opens(CLIENT_SCOPE) or not key.relay_client_id:
+        if not key or not key.opens(CLIENT_SCOPE) or not key.client_id:
             raise ApiError(401, UNKNOWN_TOKEN)
         if access != "any":
             raise ApiError(403, ADMIN_ONLY)
-        return Caller(key.relay_client_id, key.company_id.id)
+        return Caller(none.browse(key.client_id), key.company_id, key.identifier)
 
     @api.model
     def _check_tenant(self, caller, tenant):
         """Let nobody speak for another application."""
-        if tenant and caller.client and tenant != caller.client.identifier:
+        if tenant and caller.client and tenant != caller.identifier:
             raise ApiError(401, FOREIGN_TENANT)
 
     @api.model
     def _client(self, caller, identifier):
         """Return an application that the caller may see, or none."""
         if caller.client:
-            same = caller.client.identifier == identifier
+            same = caller.identifier == identifier
             return caller.client if same else caller.client.browse()
         return (
             self.env["mail.relay.client"]
@@ -149,7 +149,7 @@ class MailRelayApi(models.AbstractModel):
         payload = {**call.parts, **{k: v for k, v in call.arguments.items() if v}}
         if isinstance(call.payload, dict):
             payload |= call.payload
-        tenant = caller.client.identifier if caller.client else payload.get("tenant_id")
+        tenant = caller.identifier or payload.get("tenant_id")
         client = caller.client or self._client(caller, tenant or call.parts.get("id"))
         self.env.cr.execute(
             """INSERT INTO mail_relay_command (command_at, endpoint, client_id, tenant,

@@ -30,7 +30,7 @@ class MailRelayApi(models.AbstractModel):
     @api.model
     def _rest_set_account(self, caller, call):
         given = call.payload
-        tenant = given.get("tenant_id") or caller.client.identifier
+        tenant = given.get("tenant_id") or caller.identifier
         if not tenant:
             error = {"type": "missing", "loc": ["body", "tenant_id"]}
             raise ApiError(422, [error | {"msg": "Field required", "input": None}])

@@ -2,6 +2,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 from odoo import api, fields, models
 
@@ -11,10 +12,12 @@ from ..rest.attachments import FetchFailed, decode, is_local, read_attachment
 from ..rest.batch import ALREADY_SENT, INVALID, NOT_FOUND, read_batch
 from ..rest.compose import File, bare_address, compose
 from ..submission import Rcpt, Submission
+from .mail_relay_client import is_suspended
 
 #: The accounts that messages name, as their applications call them.
 FIND_ACCOUNTS = """
-    SELECT c.identifier, a.relay_client_reference, c.id, a.id
+    SELECT c.identifier, a.relay_client_reference, c.id, a.id, c.active,
+           c.suspended_batches
       FROM mail_relay_client c
       JOIN mail_bridge_account a ON a.relay_client_id = c.id AND a.active
      WHERE c.company_id = %s AND c.identifier = ANY(%s)
@@ -39,6 +42,14 @@ TAKE_BACK = """
 _BULK = ("list-unsubscribe", "list-id")
 
 
+class Wanted(NamedTuple):
+    """A message that may be sent: with which account; whether it has to wait."""
+
+    item: dict
+    account_id: int
+    waits: bool
+
+
 class MailRelayApi(models.AbstractModel):
     """Routes about messages, and taking them in."""
 
@@ -47,24 +58,24 @@ class MailRelayApi(models.AbstractModel):
     @api.model
     def _rest_add_messages(self, caller, call):
         """Take messages over, each by itself."""
-        implied = caller.client.identifier if caller.client else ""
-        batch = read_batch(call.payload, self._number("batch_messages"), implied)
+        most = self._number("batch_messages")
+        batch = read_batch(call.payload, most, caller.identifier)
         wanted = self._with_accounts(caller, batch)
         ready = self._without_finished(batch, wanted)
-        self._take_in(batch, ready)
+        self._take_in(caller, batch, ready)
         self._note_refused(caller, batch)
         return batch.answer()
 
     @api.model
     def _with_accounts(self, caller, batch):
-        """Return ``{(application's id, message's id): (item, account's id)}``.
+        """Return ``{(application's id, message's id): Wanted}``.
 
         Of two messages with one id the later one counts. Another application's account
         is as good as none.
         """
         tenants = {item["tenant_id"] for item in batch.items}
         if caller.client:
-            tenants &= {caller.client.identifier}
+            tenants &= {caller.identifier}
         names = {item["account_id"] for item in batch.items}
         self.env.flush_all()
         values = (caller.company_id, list(tenants), list(names))
@@ -77,7 +88,9 @@ class MailRelayApi(models.AbstractModel):
                 batch.refuse(item, NOT_FOUND)
             else:
                 batch.queued += 1
-                wanted[found[0], item["id"]] = (item, found[1])
+                client_id, account_id, *suspension = found
+                waits = is_suspended(*suspension, item["batch_code"])
+                wanted[client_id, item["id"]] = Wanted(item, account_id, waits)
         return wanted
 
     @api.model
@@ -104,33 +117,27 @@ class MailRelayApi(models.AbstractModel):
             or (state == "queued" and mail_id and mail_id not in taken_back)
         }
         for key in finished:
-            batch.refuse(wanted[key][0], ALREADY_SENT)
+            batch.refuse(wanted[key].item, ALREADY_SENT)
             batch.queued -= 1
         self.env["mail.relay.posting"].browse(finished.values())._tell_again()
         return {key: one for key, one in wanted.items() if key not in finished}
 
     @api.model
-    def _take_in(self, batch, ready):
+    def _take_in(self, caller, batch, ready):
         """Store messages, and hand those to the relay that lack nothing."""
-        clients = self.env["mail.relay.client"].browse({key[0] for key in ready})
-        by_id = {client.id: client for client in clients}
         rows, submissions, names = {}, [], []
-        for key, (item, account_id) in ready.items():
-            try:
-                composed = self._composed(item)
-            except FetchFailed:
-                composed = (
-                    None  # something is to be fetched, or broken: apart from here
-                )
+        for key, wanted in ready.items():
+            composed = self._composed(wanted.item)
             if composed and len(composed.mime) > MAX_MIME_BYTES:
-                batch.refuse(item, INVALID)
+                batch.refuse(wanted.item, INVALID)
                 batch.queued -= 1
                 continue
-            rows[key] = _row(key, item, account_id, composed)
+            rows[key] = _row(key, wanted, composed)
             if composed:
                 names.append(key)
-                client = by_id[key[0]]
-                submissions.append(submission_of(client, account_id, item, composed))
+                submissions.append(
+                    submission_of(key[0], caller.company_id, wanted, composed)
+                )
         mails = self.env["mail.relay.message"]._enqueue(submissions)
         for key, mail_id in zip(names, mails.ids, strict=True):
             rows[key]["relay_message_id"] = mail_id
@@ -138,18 +145,21 @@ class MailRelayApi(models.AbstractModel):
 
     @api.model
     def _composed(self, item):
-        """Return the mail of a message whose files are all in it.
+        """Return the mail of a message, ``None``: something of it is to be fetched.
 
-        :raises FetchFailed: one of them is not.
+        What stands in the message and is broken is left to the fetcher, too: it tells
+        the application.
         """
         files = []
         for given in item["attachments"] or ():
             attachment = read_attachment(given)
             if not is_local(attachment):
-                raise FetchFailed(attachment.name, "not fetched yet")
-            files.append(
-                File(attachment.name, decode(attachment), attachment.media_type)
-            )
+                return None
+            try:
+                content = decode(attachment)
+            except FetchFailed:
+                return None
+            files.append(File(attachment.name, content, attachment.media_type))
         return compose(item, datetime.now(timezone.utc), files)
 
     @api.model
@@ -263,15 +273,16 @@ class MailRelayApi(models.AbstractModel):
         )
 
 
-def _row(key, item, account_id, composed):
+def _row(key, wanted, composed):
     """Return the columns of a message; its contents only while they are needed."""
+    item = wanted.item
     payload = item if composed is None else without_contents(item)
     kept = {name: value for name, value in payload.items() if value is not None}
     return {
         "client_id": key[0],
         "client_reference": key[1],
         "state": "queued" if composed else "waiting",
-        "account_id": account_id,
+        "account_id": wanted.account_id,
         "level": item["priority"],
         "batch_code": item["batch_code"] or None,
         "deferred_ts": item["deferred_ts"],
@@ -289,11 +300,10 @@ def without_contents(item):
     return {**item, "body": None, "attachments": files or None}
 
 
-def submission_of(client, account_id, item, composed):
-    """Return a message as the relay takes it."""
-    fields_given = {
-        name.lower(): value for name, value in (item["headers"] or {}).items()
-    }
+def submission_of(client_id, company_id, wanted, composed):
+    """Return a message as the relay takes it; SMTP servers track nothing."""
+    item = wanted.item
+    given = {name.lower(): value for name, value in (item["headers"] or {}).items()}
     not_before = None
     if item["deferred_ts"]:
         moment = datetime.fromtimestamp(item["deferred_ts"], timezone.utc)
@@ -305,13 +315,15 @@ def submission_of(client, account_id, item, composed):
         recipients=tuple(map(Rcpt, composed.recipients)),
         message_id=composed.message_id,
         subject=item["subject"],
-        company_id=client.company_id.id,
-        account_id=account_id,
-        client_id=client.id,
+        company_id=company_id,
+        account_id=wanted.account_id,
+        client_id=client_id,
         client_reference=item["id"],
         priority=item["priority"],
-        is_marketing=any(name in fields_given for name in _BULK),
-        list_reference=fields_given.get("list-id", ""),
+        is_marketing=any(name in given for name in _BULK),
+        list_reference=given.get("list-id", ""),
         not_before=not_before,
-        suspended=client._is_suspended(item["batch_code"]),
+        track_opens=False,
+        track_clicks=False,
+        suspended=wanted.waits,
     )

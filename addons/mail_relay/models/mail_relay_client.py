@@ -19,6 +19,16 @@ _IDENTIFIER = re.compile(r"[^/\s?#]{1,255}")
 _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 
 
+def is_suspended(active, suspended_batches, batch_code):
+    """Tell whether a message has to wait, by the fields of its application."""
+    suspended = json.loads(suspended_batches or "[]")
+    return (
+        not active
+        or EVERYTHING in suspended
+        or bool(batch_code and batch_code in suspended)
+    )
+
+
 class MailRelayClient(models.Model):
     """An application that submits mail over ``/relay`` and is told what became of it.
 
@@ -163,6 +173,8 @@ class MailRelayClient(models.Model):
         result = super().write(vals)
         if "active" in vals:
             self._apply_suspension()
+        if "identifier" in vals:
+            self.env.registry.clear_cache()  # it stands in the facts of keys
         return result
 
     def unlink(self):
@@ -248,12 +260,7 @@ class MailRelayClient(models.Model):
     def _is_suspended(self, batch_code):
         """Tell whether a message waits for the application to be activated."""
         self.ensure_one()
-        suspended = self._suspended()
-        return (
-            not self.active
-            or EVERYTHING in suspended
-            or bool(batch_code and batch_code in suspended)
-        )
+        return is_suspended(self.active, self.suspended_batches, batch_code)
 
     def _suspend(self, batch_code=None):
         """Let the mail of a batch wait, or all of it."""

@@ -281,6 +281,14 @@ class MailRelayMessage(models.Model):
             return []
         columns = sorted(set().union(*rows))
         values = [[_clean(row.get(name)) for name in columns] for row in rows]
+        if len(rows) == 1:
+            marks = ", ".join(["%s"] * len(columns))
+            self.env.cr.execute(
+                f"""INSERT INTO {table} ({", ".join(columns)}) VALUES ({marks})
+                 RETURNING id""",
+                values[0],
+            )
+            return [self.env.cr.fetchone()[0]]
         # No order is promised for RETURNING, so the ids come first.
         self.env.cr.execute(
             f"SELECT nextval('{table}_id_seq') FROM generate_series(1, %s)",

@@ -29,6 +29,13 @@ class MailRelayMessage(models.Model):
     def _row(self, item, choice):
         return super()._row(item, choice) | {"client_id": item.client_id or None}
 
+    @api.model
+    def _chosen(self, item, obstacles_of):
+        """An application's mail goes through its own account or not at all."""
+        if not item.client_id:
+            return super()._chosen(item, obstacles_of)
+        return choose([item.account_id], "the application's own", {})
+
     def _choice_of_row(self):
         """An application's mail goes through its own account or not at all."""
         if not self.client_id:

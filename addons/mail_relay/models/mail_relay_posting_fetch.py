@@ -19,7 +19,7 @@ from ..rest.compose import compose
 from ..rest.const import FETCH_LEASE_SECONDS, FETCH_THREADS, FETCH_TRIES
 from ..rest.errand import Errand
 from ..rest.payloads import MESSAGE
-from .mail_relay_api_messages import submission_of, without_contents
+from .mail_relay_api_messages import Wanted, submission_of, without_contents
 
 _logger = logging.getLogger(__name__)
 
@@ -126,7 +126,10 @@ class MailRelayPosting(models.Model):
         composed = compose(item, datetime.now(timezone.utc), files)
         if len(composed.mime) > MAX_MIME_BYTES:
             return self._give_up(f"the mail has more than {MAX_MIME_BYTES} bytes")
-        submission = submission_of(self.client_id, self.account_id.id, item, composed)
+        client = self.client_id
+        waits = client._is_suspended(self.batch_code)
+        wanted = Wanted(item, self.account_id.id, waits)
+        submission = submission_of(client.id, client.company_id.id, wanted, composed)
         mail = self.env["mail.relay.message"]._enqueue([submission])
         kept = {k: v for k, v in without_contents(item).items() if v is not None}
         return self.write(
