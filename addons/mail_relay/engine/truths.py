@@ -105,7 +105,7 @@ def gather(news: Iterable[Told]) -> list[dict[str, Any]]:
     """
     rows: dict[int, dict[str, Any]] = {}
     known: dict[int, Truth] = {}
-    for item in sorted(news, key=lambda told: (told.recipient_id, told.at)):
+    for item in sorted(news, key=_order):
         row = rows.setdefault(item.recipient_id, _start(item.recipient_id))
         before = known.get(item.recipient_id, START)
         after = advance(before, item.truth)
@@ -127,6 +127,12 @@ def write(cr, news: Iterable[Told]) -> None:
         ([row["id"] for row in rows],),
     )
     cr.execute(ADVANCE, (json.dumps(rows, default=str),))
+
+
+def _order(item: Told) -> tuple:
+    """Return a key that lets news in any order come in the same."""
+    words = item.reason, repr(item.reply), item.provider_reference
+    return item.recipient_id, item.at, *words
 
 
 def _start(recipient_id: int) -> dict[str, Any]:

@@ -61,6 +61,9 @@ class MailRelayMessage(models.Model):
     def _resolve_doubt(self):
         """Ask the provider, and decide where it cannot say, or said nothing in time."""
         self.ensure_one()
+        if not self._open_recipients():  # their events came while it was on the wire
+            self._move("done", done_at=fields.Datetime.now(), claimed_until=False)
+            return
         account = self.account_id.sudo()
         adapter = account._adapter()
         if adapter and adapter.is_idempotent:
@@ -74,23 +77,34 @@ class MailRelayMessage(models.Model):
         except (TemporaryError, KeyRingError) as error:
             _logger.info("mail %s: not asked now: %s", self.reference, error)
             events = []
-        if events is None or (not events and self._doubt_is_old()):
+        self._hear(account, events)
+
+    def _hear(self, account, events):
+        """Keep what the provider told, and end the doubt where that was no news.
+
+        It may know of some recipients and not of others, each time anew.
+
+        :param events: ``None``: it cannot be asked at all.
+        """
+        Event = self.env["mail.bridge.event"]
+        news = bool(events) and Event._store(account, events, source="reconcile")
+        if events is None or (not news and self._doubt_is_old()):
             self._end_doubt(account)
-        elif events:
-            self.env["mail.bridge.event"]._store(account, events, source="reconcile")
+
+    def _open_recipients(self):
+        return self.recipient_ids.filtered(
+            lambda item: item.state in ("pending", "deferred")
+        )
 
     def _asked(self, account, adapter):
         """Return what the provider knows of the mail, ``None``: it cannot be asked.
 
         No transaction is open meanwhile.
         """
-        open_recipients = self.recipient_ids.filtered(
-            lambda item: item.state in ("pending", "deferred")
-        )
         mail = OutgoingMail(
             mime=b"",
             envelope_sender=self.envelope_sender or "",
-            recipients=tuple(open_recipients.mapped("address")),
+            recipients=tuple(self._open_recipients().mapped("address")),
             reference=self.reference,
             message_id=self.message_id,
             idempotency_key=self.idempotency_key or "",

@@ -150,3 +150,27 @@ class TestDoubt(RelayEventCase):
         self.assertEqual(mail.state, "dead")
         self.apply(self.event(mail, recipient="other@customer.example"))
         self.assertEqual(mail.state, "done")
+
+    def test_a_mail_whose_events_came_while_it_was_on_the_wire_is_done(self):
+        mail = self.send(READER, state="in_doubt")
+        mail._resolve_doubt()
+        self.assertEqual((mail.state, bool(mail.done_at)), ("done", True))
+        self.assertFalse(mail.account_id.activity_ids)
+
+    def test_a_provider_that_tells_of_some_only_is_not_asked_for_ever(self):
+        mail = self.send(READER, "other@customer.example", state="in_doubt", truth=None)
+        mail.sending_since = mail.created_at
+        event = self.event(mail, recipient=READER)
+        mail._hear(self.account, [event])
+        self.assertEqual(mail.state, "in_doubt", "these were news")
+        self.apply()
+        mail._hear(self.account, [event])
+        self.assertEqual((mail.state, mail.hold_reason), ("held", "doubt"))
+
+    def test_a_provider_gets_its_time_to_say_something(self):
+        mail = self.send(READER, state="in_doubt", truth=None)
+        mail.sending_since = self.env.cr.now()
+        mail._hear(self.account, [])
+        self.assertEqual(mail.state, "in_doubt")
+        mail._hear(self.account, None)
+        self.assertEqual(mail.state, "held", "it cannot be asked")
