@@ -10,6 +10,7 @@ from odoo.modules import module
 
 from ..exceptions import MailBridgeError, PermanentError
 from ..keyring import KeyRingError
+from ..providers.redaction import redact
 from ..providers.services import OwnAddresses
 from .mail_bridge_queue import CONFLICTS
 from .mail_bridge_token import URL_TOKEN
@@ -225,7 +226,9 @@ class MailBridgeAccount(models.Model):
         try:
             return work(*values), None
         except (MailBridgeError, KeyRingError) as error:
-            return None, self.env._("The provider did not do it: %s", error)
+            return None, self.env._(
+                "The provider did not do it: %s", redact(str(error))
+            )
 
     @api.model
     def _end_transaction(self):
@@ -262,6 +265,7 @@ class MailBridgeAccount(models.Model):
 
     def _note_refusal(self, error):
         """Tell of a refusal that waiting cannot mend; of others only the log."""
-        _logger.info("Account %s: %s", self.id, error)
+        words = redact(str(error))  # a provider may repeat our address, a credential
+        _logger.info("Account %s: %s", self.id, words)
         if isinstance(error, PermanentError):
-            self._warn(self.env._("The provider refuses this account"), str(error))
+            self._warn(self.env._("The provider refuses this account"), words)

@@ -94,6 +94,16 @@ class TestMailgunServices(ProviderCase, TransactionCase):
         self.assertTold(action, self.account, "401", kind="danger")
         self.assertNotIn(API_KEY, action["params"]["message"])
 
+    def test_a_refusal_that_repeats_our_address_does_not_give_it_away(self):
+        self.account.require_token = True
+        token = self.account.webhook_url.rpartition("/")[2]
+        words = {"message": f"{self.account.webhook_url}/events is not reachable"}
+        self.mailgun.answers = [Said(400, words)]
+        action = self.account.action_register_events()
+        self.assertTold(action, self.account, "is not reachable", kind="danger")
+        self.assertNotIn(token, action["params"]["message"])
+        self.assertNotIn(token, self.account.message_ids[:1].body)
+
     def test_without_domain_nothing_is_asked(self):
         self.account.mailgun_domain = False
         action = self.account.action_register_events()

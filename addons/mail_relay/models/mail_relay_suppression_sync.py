@@ -7,6 +7,7 @@ from odoo.exceptions import UserError
 from odoo.tools import email_normalize
 
 from odoo.addons.mail_bridge.exceptions import PermanentError
+from odoo.addons.mail_bridge.providers.redaction import redact
 from odoo.addons.mail_bridge.providers.suppression import Suppression
 
 from ..providers.suppression import SUPPRESSION_RULES
@@ -159,7 +160,7 @@ class MailRelaySuppression(models.Model):
                 else:
                     account._ask("unsuppress", entry.email_normalized, reason)
             except PermanentError as error:
-                refusals[entry.id] = f"{account.name}: {error}"
+                refusals[entry.id] = f"{account.name}: {redact(str(error))}"
 
     def _as_item(self, reason):
         since = self.since.replace(tzinfo=timezone.utc)
