@@ -8,6 +8,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .providers.smtp_address import ascii_domain
+
 #: One line of the explanation that a mail keeps: account id (0: none), and why.
 Reason = tuple[int, str]
 
@@ -78,7 +80,7 @@ class Choice:
 def domains_in(text: str | None) -> frozenset[str]:
     """Return the domains of a text field (separated by comma, space or line)."""
     words = re.split(r"[\s,;]+", (text or "").lower())
-    return frozenset(word.lstrip("@") for word in words if word.lstrip("@"))
+    return frozenset(filter(None, (ascii_domain(word.lstrip("@")) for word in words)))
 
 
 def choose(

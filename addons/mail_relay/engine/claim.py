@@ -10,15 +10,16 @@ is due again by itself.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..const import LEASE_SECONDS, SMALL_MIME_BYTES
 from . import suppressed
-from .limits import EACH_DOMAIN, Limit, Usage, available, next_slot, take
+from .usages import Usages, Wait
 from .values import Claimed, SendAccount
 
+#: Mails whose destination wanted peace go to it that many seconds apart afterwards.
+PEACE_PAUSE = 0.1
 #: Each owner's most urgent mails by an index scan each, then one of each in turn.
 #: Several companies and applications share an account: nobody waits behind the ten
 #: thousand mails of another, and whoever is urgent goes before all.
@@ -61,116 +62,17 @@ RETURNING mail.id, reference, coalesce(envelope_sender, ''), message_id, mail.le
 """
 
 
-class Usages:
-    """The usage of an account's limits, locked until the end of the transaction."""
-
-    def __init__(self, cr, account: SendAccount) -> None:
-        self._cursor = cr
-        self._limits = account.limits
-        self._evenly = not account.rejects
-        self._known: dict[tuple[int, str], Usage] = {}
-        self._taken: set[tuple[int, str]] = set()
-        self.now = 0.0
-        if self._limits:
-            self._lock()
-
-    def _lock(self) -> None:
-        """Wait for the limits' rows of the whole account, and read the clock."""
-        ids = [limit.id for limit in self._limits]
-        self._cursor.execute(
-            """INSERT INTO mail_relay_usage (limit_id, domain)
-               SELECT id, '' FROM mail_relay_limit WHERE id = ANY(%s)
-          ON CONFLICT DO NOTHING""",
-            (ids,),
-        )
-        self._cursor.execute(
-            """SELECT limit_id FROM mail_relay_usage
-                WHERE limit_id = ANY(%s) AND domain = ''
-             ORDER BY limit_id FOR UPDATE""",
-            (ids,),
-        )
-        self._cursor.execute(
-            """SELECT limit_id, domain, next_at, buckets FROM mail_relay_usage
-                WHERE limit_id = ANY(%s) AND domain = ''""",
-            (ids,),
-        )
-        self._remember(self._cursor.fetchall())
-        self._cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
-        (self.now,) = self._cursor.fetchone()
-
-    def _remember(self, rows: Iterable[tuple]) -> None:
-        for limit_id, domain, next_at, buckets in rows:
-            counts = {int(at): mails for at, mails in buckets.items()}
-            self._known[limit_id, domain] = Usage(next_at, counts)
-
-    def read_domains(self, domains: Iterable[str]) -> None:
-        """Read what was used to some domains (their rows hang on the account's)."""
-        ids = [limit.id for limit in self._limits if limit.domain]
-        if ids:
-            self._cursor.execute(
-                """SELECT limit_id, domain, next_at, buckets FROM mail_relay_usage
-                    WHERE limit_id = ANY(%s) AND domain = ANY(%s)""",
-                (ids, list(set(domains))),
-            )
-            self._remember(self._cursor.fetchall())
-
-    def budget(self, wanted: int) -> int:
-        """Return how many mails the account may send now, at most so many."""
-        for limit in self._limits:
-            if not limit.domain:
-                usage = self._usage(limit, "")
-                wanted = min(wanted, available(limit, usage, self.now, self._evenly))
-        return wanted
-
-    def wait_for(self, domains: Iterable[str]) -> float:
-        """Return how many seconds a mail to some domains has to wait, 0: none."""
-        moments = [self.now]
-        for limit, domain in self._concerned(domains):
-            usage = self._usage(limit, domain)
-            if not available(limit, usage, self.now, self._evenly):
-                moments.append(next_slot(limit, usage, self.now, self._evenly))
-        return max(moments) - self.now
-
-    def take(self, domains: Iterable[str]) -> None:
-        """Give a mail its place in all limits that concern it."""
-        for limit, domain in self._concerned(domains):
-            usage = self._usage(limit, domain)
-            self._known[limit.id, domain] = take(limit, usage, self.now, 1)
-            self._taken.add((limit.id, domain))
-
-    def write(self) -> None:
-        """Keep what was given."""
-        for limit_id, domain in self._taken:
-            usage = self._known[limit_id, domain]
-            self._cursor.execute(
-                """INSERT INTO mail_relay_usage (limit_id, domain, next_at, buckets)
-                   VALUES (%s, %s, %s, %s)
-              ON CONFLICT (limit_id, domain) DO UPDATE
-                      SET next_at = excluded.next_at, buckets = excluded.buckets""",
-                (limit_id, domain, usage.next_at, json.dumps(usage.buckets)),
-            )
-
-    def _usage(self, limit: Limit, domain: str) -> Usage:
-        return self._known.get((limit.id, domain), Usage())
-
-    def _concerned(self, domains: Iterable[str]) -> Iterable[tuple[Limit, str]]:
-        """Yield the limits that a mail counts for, and the domain it counts as."""
-        for limit in self._limits:
-            if not limit.domain:
-                yield limit, ""
-            for domain in set(domains):
-                if limit.domain in (EACH_DOMAIN, domain):
-                    yield limit, domain
-
-
 class Claim(NamedTuple):
     """What a claim gave: mails to be sent, mails that the limits refuse, and how many
     seconds the account has to wait for its next place (0: it need not).
+
+    ``seen``: there were mails, if only such that have to wait.
     """
 
     taken: list[Claimed]
     late: list[Claimed]
     wait: float = 0.0
+    seen: bool = False
 
 
 def claim(
@@ -186,29 +88,41 @@ def claim(
     :param closed_domains: recipient domains that want peace, seconds from now.
     """
     usages = Usages(cr, account)
-    budget = usages.budget(mails)
-    wanted = mails if account.rejects else budget
+    wanted = mails if account.rejects else usages.budget(mails)
     if wanted <= 0:
-        return Claim([], [], usages.wait_for(()))
+        return Claim([], [], usages.wait_for(()).seconds)
     found = _claimed(cr, account.id, worker, wanted, usages.now)
     usages.read_domains(domain for mail in found for domain in mail.domains)
-    taken, late, waiting = [], [], []
+    taken: list[Claimed] = []
+    late: list[Claimed] = []
+    waiting: list[tuple[Claimed, Wait]] = []
     for mail in found:
-        peace = max((closed_domains.get(item, 0.0) for item in mail.domains), default=0)
+        peace = _peace(mail, closed_domains)
         wait = max(usages.wait_for(mail.domains), peace)
-        if not wait:
+        if not wait.seconds:
             usages.take(mail.domains)
             taken.append(mail)
-        elif account.rejects and not peace:
+        elif account.rejects and not peace.seconds:
             late.append(mail)
         else:
-            waiting.append((mail.id, wait))
+            waiting.append((mail, wait))
     usages.write()
-    _put_back_until(cr, waiting)
+    _let_wait(cr, account.id, waiting)
     _read_recipients(cr, account, taken)
     _read_recipients(cr, account, late)
     _read_small(cr, taken)
-    return Claim(taken, late, min((wait for _id, wait in waiting), default=0.0))
+    wait_for = min((wait.seconds for _mail, wait in waiting), default=0.0)
+    return Claim(taken, late, wait_for, bool(found))
+
+
+def _peace(mail: Claimed, closed_domains: Mapping[str, float]) -> Wait:
+    """Return how long the destinations of a mail want to hear nothing."""
+    closed = [
+        Wait(closed_domains[domain], PEACE_PAUSE, domain)
+        for domain in mail.domains
+        if domain in closed_domains
+    ]
+    return max(closed, default=Wait())
 
 
 def reroute(cr, account_id: int, why: str, ids: Sequence[int] | None = None) -> int:
@@ -247,19 +161,41 @@ def _claimed(cr, account_id, worker, mails, now) -> list[Claimed]:
     return [Claimed(*row[:-1], claimed_at=now) for row in rows]
 
 
-def _put_back_until(cr, waiting: Sequence[tuple[int, float]]) -> None:
-    """Make mails due again when their destination has a place, one after the other."""
-    if not waiting:
-        return
-    ids, waits = zip(*waiting, strict=True)
-    cr.execute(
-        """UPDATE mail_relay_message AS mail
-              SET claimed_by = NULL, claimed_until = NULL,
-                  next_attempt = (now() AT TIME ZONE 'UTC')
-                      + v.wait * interval '1 second'
-             FROM unnest(%s, %s::float8[]) AS v(id, wait) WHERE mail.id = v.id""",
-        (list(ids), list(waits)),
-    )
+def _let_wait(cr, account_id: int, waiting: Sequence[tuple[Claimed, Wait]]) -> None:
+    """Make mails due again when their destination has a place, one after the other.
+
+    With them goes what else is due to that destination: mails that must wait are not
+    found before those that need not, however many they are.
+    """
+    by_domain: dict[str, list[tuple[Claimed, Wait]]] = {}
+    for mail, wait in waiting:
+        by_domain.setdefault(wait.domain, []).append((mail, wait))
+    for domain, mails in by_domain.items():
+        _name, (seconds, pause, _domain) = mails[0]
+        cr.execute(
+            """WITH others AS (
+                   SELECT id FROM mail_relay_message
+                    WHERE state = 'queued' AND account_id = %(account)s
+                      AND next_attempt <= (now() AT TIME ZONE 'UTC')
+                      AND %(domain)s = ANY(domains)
+                 ORDER BY level, next_attempt, id
+                    LIMIT 500 FOR UPDATE SKIP LOCKED),
+               due AS (SELECT id, row_number() OVER () - 1 AS turn
+                         FROM (SELECT unnest(%(ids)s) AS id
+                                UNION ALL SELECT id FROM others) AS each)
+               UPDATE mail_relay_message AS mail
+                  SET claimed_by = NULL, claimed_until = NULL,
+                      next_attempt = (now() AT TIME ZONE 'UTC') + interval '1 second'
+                          * (%(seconds)s + due.turn * %(pause)s)
+                 FROM due WHERE mail.id = due.id""",
+            {
+                "ids": [mail.id for mail, _wait in mails],
+                "seconds": seconds,
+                "pause": pause,
+                "account": account_id,
+                "domain": domain,
+            },
+        )
 
 
 def put_back(cr, mails: Iterable[Claimed], worker: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 
 from odoo.addons.mail_bridge.providers.delivery import (
     Outcome,
@@ -18,6 +18,7 @@ from odoo.addons.mail_bridge.providers.delivery import (
 
 from ..providers.classify import Verdict, classify
 from ..providers.retry import next_try
+from ..providers.smtp_address import ascii_domain
 from ..providers.states import Truth, WorkState, is_open, truth_of_attempt
 from .values import Claimed, SendAccount
 
@@ -26,6 +27,8 @@ _ELSEWHERE = frozenset(("account", "sender"))
 #: Seconds of peace for a server that asks for it without saying how long.
 THROTTLE_SECONDS = 60.0
 _FAILED = Truth("failed")
+#: Stages of a conversation in which no mail was spoken of.
+_BEFORE_MAIL = frozenset(("connect", "tls", "auth"))
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,15 @@ class Decision:
     account_failed: bool = False
     account_works: bool = False
     receipt: SendReceipt = field(default_factory=lambda: SendReceipt(()))
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the server heard of the mail, or may have: it was sent somehow."""
+        return any(
+            item.outcome in (Outcome.ACCEPTED, Outcome.IN_DOUBT)
+            or item.reply.stage not in _BEFORE_MAIL
+            for item in self.receipt.results
+        )
 
     @property
     def narrows(self) -> bool:
@@ -167,6 +179,7 @@ def _again(
     random: float,
 ) -> datetime | None:
     first = mail.first_attempt_at
+    first = first and first.replace(tzinfo=timezone.utc)
     return next_try(account.profile, attempts, first, now, verdict, random)
 
 
@@ -234,16 +247,25 @@ def _gates(
     for item, verdict in judged:
         if verdict.reason != "throttle" or verdict.outcome is not Outcome.DEFERRED:
             continue
-        domain = "" if verdict.blame == "account" else _domain(mail, item.address)
+        is_own = verdict.blame == "account" or _is_of_the_server(item.reply)
+        domain = "" if is_own else _domain(mail, item.address)
         wait = verdict.retry_after or THROTTLE_SECONDS
         if domain not in found or found[domain].seconds < wait:
             found[domain] = Gate(domain, wait, verdict.reason, item.reply.text)
     return tuple(found.values())
 
 
+def _is_of_the_server(reply: Reply) -> bool:
+    """Whether a reply is about the server and not about one of its destinations.
+
+    421 is, wherever it comes (RFC 5321 §3.8), and what is said before a recipient.
+    """
+    return reply.code == 421 or reply.stage in (*_BEFORE_MAIL, "mail")
+
+
 def _domain(mail: Claimed, address: str) -> str:
     """Return which of the mail's domains an address is in."""
-    domain = address.rpartition("@")[2].lower()
+    domain = ascii_domain(address.rpartition("@")[2].lower())
     return (
         domain if domain in mail.domains or len(mail.domains) != 1 else mail.domains[0]
     )

@@ -12,25 +12,18 @@ doubt than there were connections.
 
 from __future__ import annotations
 
-import functools
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
+from typing import TypeVar
 
 import psycopg2
 
 from odoo.addons.mail_bridge.providers.base import utcnow
-from odoo.addons.mail_bridge.providers.delivery import (
-    Outcome,
-    OutgoingMail,
-    RecipientResult,
-    Reply,
-    SendReceipt,
-)
+from odoo.addons.mail_bridge.providers.delivery import SendReceipt
 
 from ..const import (
     DISPATCH_SECONDS,
@@ -39,42 +32,28 @@ from ..const import (
     MAX_THREADS,
     WAIT_SECONDS,
 )
-from . import gates, results
+from . import attempt, gates, results
 from .claim import claim, put_back, read_mime, reroute
 from .decide import decide
 from .gates import Doors
+from .lane import Flight, Lane, Mails, try_lock
 from .results import Done
 from .statements import Session
+from .usages import give_back
 from .values import Claimed, SendAccount
 
 _logger = logging.getLogger(__name__)
 
-#: One 32-bit half of the advisory locks that count an account's connections.
-LOCK_SPACE = 0x6D72656C
 #: Results that come within so many seconds share a commit.
 GATHER_SECONDS = 0.001
+#: So often an account is asked for mail while others are on the wire, seconds.
+LOOK_SECONDS = 0.25
 #: How often two transactions may meet before a result is left to the lease.
 _CONFLICT_TRIES = 5
-_GONE = Reply("connect", 0, "", "the mail's content was deleted")
+#: After its time a dispatcher works on beside mails that take their time, so long.
+SLOW_SECONDS = 60.0
 
-
-class Lane:
-    """One account: the connections this dispatcher may use, and the mails for it."""
-
-    def __init__(self, account: SendAccount) -> None:
-        self.account = account
-        self.permits: list[int] = []
-        self.ready: deque[Claimed] = deque()
-        self.busy = 0
-        self.claimed_at = 0.0
-        self.is_empty = False
-        self.is_stopped = False
-        self.has_failed = False
-
-    @property
-    def idle(self) -> int:
-        """How many connections have nothing to do."""
-        return len(self.permits) - self.busy
+Found = TypeVar("Found")
 
 
 class Dispatcher:
@@ -96,11 +75,13 @@ class Dispatcher:
         self._session = Session(cr)
         self._lanes = [Lane(account) for account in accounts]
         self._worker = worker
-        self._flying: dict[Future, tuple[Lane, Claimed, datetime]] = {}
+        self._flying: dict[Future, Flight] = {}
         self._ended: list[Done] = []
         self._beat_at = time.monotonic()
         self._wake_at: float | None = None
         self._waits: bool | None = None
+        #: Whether a mail came to be in doubt.
+        self.has_doubt = False
         if wake_in is not None:
             self._wake_before(wake_in)
 
@@ -126,17 +107,19 @@ class Dispatcher:
             try:
                 self._rounds(pool, end)
             finally:
-                self._land()
-                self._leave()
+                try:
+                    self._land()
+                finally:
+                    self._leave()
 
     def _rounds(self, pool: ThreadPoolExecutor, end: float) -> None:
         looked_again = False
-        while time.monotonic() < end:
-            self._committed(self._claim_all)
+        while time.monotonic() < end or self._has_slow(end):
+            self._claim_all()
             self._turn(pool)
             if self._flying:
                 looked_again = False
-                self._collect(1.0)
+                self._collect(LOOK_SECONDS)
                 continue
             nap = self._nap(end, looked_again)
             if not nap:
@@ -144,9 +127,17 @@ class Dispatcher:
             looked_again = True
             time.sleep(nap)
             for lane in self._lanes:
-                lane.is_empty = False
+                lane.look_at = 0.0
         if not looked_again:
             self._wake_before(0.0)
+
+    def _has_slow(self, end: float) -> bool:
+        """Whether a mail from before the end is still on the wire: the other accounts
+        go on meanwhile, so that a server that takes its time holds up only its own.
+        """
+        if time.monotonic() > end + SLOW_SECONDS:
+            return False
+        return any(flight.since < end for flight in self._flying.values())
 
     def _nap(self, end: float, looked_again: bool) -> float:
         """Return how long to wait before looking again, 0: not at all.
@@ -169,7 +160,7 @@ class Dispatcher:
         second away.
         """
         if self._waits is None:
-            self._waits = self._try_lock(0)
+            self._waits = try_lock(self._cursor, 0)
         return self._waits
 
     def _wake_before(self, seconds: float) -> None:
@@ -180,47 +171,58 @@ class Dispatcher:
 
     # --- Claim ---
 
-    def _claim_all(self) -> set[int]:
+    def _claim_all(self) -> None:
         """Take mails over for the accounts that have a connection free."""
-        wanting = [lane for lane in self._lanes if self._wants(lane)]
-        doors = gates.read(self._cursor) if wanting else {}
-        for lane in wanting:
+        now = time.monotonic()
+        wanting = [lane for lane in self._lanes if lane.wants(now)]
+        if not wanting:
+            return
+        # Nothing is noted before the commit: after a conflict all is claimed anew.
+        found = self._committed(lambda: self._claims(wanting))
+        for lane, mail in found or ():
+            lane.ready.append(mail)
+
+    def _claims(self, lanes: Sequence[Lane]) -> Mails:
+        doors = gates.read(self._cursor)
+        found = []
+        for lane in lanes:
             lane.claimed_at = time.monotonic()
-            lane.is_empty = True
+            lane.look_at = lane.claimed_at + LOOK_SECONDS
             if self._has_due(lane.account):
-                self._claim(lane, doors.get(lane.account.id, Doors()))
-        return set()
+                mails = self._claim(lane, doors.get(lane.account.id, Doors()))
+                found += [(lane, mail) for mail in mails]
+        return found
 
-    def _wants(self, lane: Lane) -> bool:
-        if len(lane.ready) >= max(1, lane.idle):
-            return False
-        pause = 0.25 if lane.is_empty else 0.0
-        return time.monotonic() - lane.claimed_at >= pause
-
-    def _claim(self, lane: Lane, doors: Doors) -> None:
+    def _claim(self, lane: Lane, doors: Doors) -> list[Claimed]:
         """Take mails over for one account, as its doors and limits let it."""
         account = lane.account
+        lane.is_stopped = False
         lane.has_failed |= bool(doors.failures)
         is_broken = gates.is_broken(account, doors.failures)
         if doors.seconds:
             if not (is_broken and reroute(self._cursor, account.id, "out of order")):
                 self._wake_before(doors.seconds)
-            return
+            return []
         if is_broken and lane.busy:
-            return
-        self._get_permits(lane, 1 if is_broken else account.threads)
+            return []
+        lane.get_permits(self._cursor, 1 if is_broken else account.threads)
         if lane.idle <= 0:
-            return
+            return []
         mails = lane.idle if account.limits else account.batch
         mails = 1 if is_broken else mails
         found = claim(self._cursor, account, self._worker, mails, doors.domains)
         self._refuse(account, found.late)
-        if empty := [mail.id for mail in found.taken if not mail.recipients]:
-            results.finish_empty(self._cursor, empty, self._worker)
-        lane.ready.extend(mail for mail in found.taken if mail.recipients)
-        lane.is_empty = not found.taken
+        if empty := [mail for mail in found.taken if not mail.recipients]:
+            ids = [mail.id for mail in empty]
+            results.finish_empty(self._cursor, ids, self._worker)
+            give_back(self._cursor, account, empty)
+        if found.seen:
+            lane.look_at = lane.claimed_at
+        elif found.wait:
+            lane.look_at = lane.claimed_at + found.wait
         if found.wait:
             self._wake_before(found.wait)
+        return [mail for mail in found.taken if mail.recipients]
 
     def _refuse(self, account: SendAccount, late: Sequence[Claimed]) -> None:
         """End mails that the limits refuse, where no other account is left."""
@@ -243,63 +245,41 @@ class Dispatcher:
         )
         return self._cursor.fetchone()[0]
 
-    def _get_permits(self, lane: Lane, wanted: int) -> None:
-        """Take free connections of the account, as far as others left some.
-
-        They are session locks: PostgreSQL gives them back where we die.
-        """
-        for number in range(min(wanted, lane.account.threads)):
-            if len(lane.permits) >= wanted:
-                return
-            if number in lane.permits:
-                continue
-            if self._try_lock(lane.account.id * MAX_THREADS + number):
-                lane.permits.append(number)
-
-    def _try_lock(self, key: int) -> bool:
-        self._cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_SPACE, key))
-        return self._cursor.fetchone()[0]
-
     # --- Send ---
 
     def _turn(self, pool: ThreadPoolExecutor) -> None:
         """Write results and intents in one commit, then let the threads begin."""
-        beginning = self._beginning()
-        ended, self._ended = self._ended, []
-        if not ended and not beginning:
+        back, beginning = self._going_back(), self._beginning()
+        if not (self._ended or beginning or back):
             return
-        begun = self._committed(lambda: self._write(ended, beginning))
-        if begun is None:
-            return
+        ended = list(self._ended)
+        begun = self._committed(lambda: self._write(ended, beginning, back))
+        self._ended = []
         for lane, mail in beginning:
-            if mail.id in begun:
+            if begun and mail.id in begun:
                 self._submit(pool, lane, mail)
 
-    def _beginning(self) -> list[tuple[Lane, Claimed]]:
-        """Return the next mail for each connection that has nothing to do."""
-        found = []
+    def _going_back(self) -> Mails:
+        """Return the mails that their accounts must not begin now."""
+        found: list[tuple[Lane, Claimed]] = []
+        now = time.monotonic()
         for lane in self._lanes:
-            if self._must_wait(lane):
-                put_back(self._cursor, lane.ready, self._worker)
+            if lane.must_wait(now):
+                found += [(lane, mail) for mail in lane.ready]
                 lane.ready.clear()
-                lane.is_stopped = False
-            while lane.ready and lane.idle > sum(
-                1 for item, _ in found if item is lane
-            ):
-                found.append((lane, lane.ready.popleft()))
+                lane.look_at = now
         return found
 
-    @staticmethod
-    def _must_wait(lane: Lane) -> bool:
-        """Whether an account's mails must go back: its door was closed meanwhile, or
-        their places within the limits are too old for the wire.
-        """
-        slack = min((item.slack for item in lane.account.limits), default=None)
-        is_late = slack is not None and time.monotonic() - lane.claimed_at > slack
-        return bool(lane.ready) and (lane.is_stopped or is_late)
+    def _beginning(self) -> Mails:
+        """Return the next mail for each connection that has nothing to do."""
+        return [
+            (lane, lane.ready.popleft())
+            for lane in self._lanes
+            for _ in range(min(lane.idle, len(lane.ready)))
+        ]
 
     def _write(
-        self, ended: Sequence[Done], beginning: Sequence[tuple[Lane, Claimed]]
+        self, ended: Sequence[Done], beginning: Mails = (), back: Mails = ()
     ) -> set[int]:
         results.write(self._session, ended, self._worker)
         self._write_gates(ended)
@@ -307,7 +287,25 @@ class Dispatcher:
         begun = results.begin(self._session, mails, self._worker)
         for _account_id, mail in mails:
             read_mime(self._cursor, mail)
+        if back:
+            put_back(self._cursor, [mail for _lane, mail in back], self._worker)
+        lost = [item for item in beginning if item[1].id not in begun]
+        self._give_back((lane.account, mail) for lane, mail in (*back, *lost))
+        self._give_back(
+            (item.account, item.mail) for item in ended if not item.decision.arrived
+        )
         return begun
+
+    def _give_back(self, unused: Iterable[tuple[SendAccount, Claimed]]) -> None:
+        """Let the limits count what was sent, and not what was attempted."""
+        mails: dict[int, list[Claimed]] = {}
+        accounts = {}
+        for account, mail in unused:
+            if account.limits:
+                accounts[account.id] = account
+                mails.setdefault(account.id, []).append(mail)
+        for account_id in sorted(mails):
+            give_back(self._cursor, accounts[account_id], mails[account_id])
 
     def _write_gates(self, ended: Sequence[Done]) -> None:
         """Close doors that servers asked for, count failures, forget them again."""
@@ -326,7 +324,7 @@ class Dispatcher:
                 gates.note_success(self._cursor, item.account.id)
                 lane.has_failed = False
 
-    def _committed(self, work: Callable[[], set[int]]) -> set[int] | None:
+    def _committed(self, work: Callable[[], Found]) -> Found | None:
         """Do some SQL and commit it, again where two transactions met.
 
         :return: ``None`` where that did not help: results are then left to the lease.
@@ -348,8 +346,8 @@ class Dispatcher:
 
     def _submit(self, pool: ThreadPoolExecutor, lane: Lane, mail: Claimed) -> None:
         lane.busy += 1
-        future = pool.submit(_send, lane.account, mail)
-        self._flying[future] = (lane, mail, _now())
+        future = pool.submit(attempt.send, lane.account, mail)
+        self._flying[future] = Flight(lane, mail, _now(), time.monotonic())
 
     # --- Collect ---
 
@@ -359,41 +357,64 @@ class Dispatcher:
         if done and flying:
             done |= wait(flying, GATHER_SECONDS).done
         for future in done:
-            lane, mail, started_at = self._flying.pop(future)
-            lane.busy -= 1
-            now = utcnow()
-            chance = random.random()  # noqa: S311
-            decision = decide(lane.account, mail, future.result(), now, chance)
-            ended_at = now.replace(tzinfo=None)
-            self._ended.append(Done(lane.account, mail, decision, started_at, ended_at))
-            if decision.state == "queued" and decision.next_attempt:
-                self._wake_before((decision.next_attempt - now).total_seconds())
-            mail.mime = None
+            flight = self._flying.pop(future)
+            flight.lane.busy -= 1
+            self._note(flight, future.result())
         self._beat()
+
+    def _note(self, flight: Flight, receipt: SendReceipt) -> None:
+        """Decide what follows from an attempt; it is written with the next commit."""
+        lane, mail, now = flight.lane, flight.mail, utcnow()
+        chance = random.random()  # noqa: S311
+        decision = decide(lane.account, mail, receipt, now, chance)
+        ended_at = now.replace(tzinfo=None)
+        done = Done(lane.account, mail, decision, flight.started_at, ended_at)
+        self._ended.append(done)
+        self.has_doubt |= decision.state == "in_doubt"
+        if decision.state == "queued" and decision.next_attempt:
+            self._wake_before((decision.next_attempt - now).total_seconds())
+        mail.mime = None
 
     def _beat(self) -> None:
         """Tell from time to time that what is on the wire is still ours."""
         if time.monotonic() - self._beat_at < HEARTBEAT_SECONDS:
             return
         self._beat_at = time.monotonic()
-        ids = [mail.id for _lane, mail, _at in self._flying.values()]
+        ids = [flight.mail.id for flight in self._flying.values()]
         results.beat(self._cursor, ids, self._worker)
         self._cursor.commit()
 
     def _land(self) -> None:
         """Give back what was not begun, and wait for what is on the wire."""
-        unused = [mail for lane in self._lanes for mail in lane.ready]
+        self._cursor.rollback()  # whatever went wrong before
+        self._session.forget()
+        unused = [(lane, mail) for lane in self._lanes for mail in lane.ready]
         for lane in self._lanes:
             lane.ready.clear()
         if unused:
-            put_back(self._cursor, unused, self._worker)
-            self._cursor.commit()
+            self._committed(lambda: self._write((), (), unused))
         while self._flying or self._ended:
-            if self._ended:
-                ended, self._ended = self._ended, []
-                self._committed(functools.partial(self._write, ended, ()))
+            ended, self._ended = self._ended, []
+            self._write_each(ended)
             if self._flying:
                 self._collect(1.0)
+
+    def _write_each(self, ended: Sequence[Done]) -> None:
+        """Write results; where that fails, each by itself, so that one that cannot be
+        written leaves no other mail in doubt.
+        """
+        if not ended:
+            return
+        try:
+            self._committed(lambda: self._write(ended))
+        except (psycopg2.DataError, psycopg2.IntegrityError, ValueError):
+            self._cursor.rollback()
+            self._session.forget()
+            if len(ended) == 1:
+                _logger.exception("mail %s: no result", ended[0].mail.reference)
+                return
+            for item in ended:
+                self._write_each([item])
 
     def _leave(self) -> None:
         """Give the connections back to the other dispatchers."""
@@ -404,36 +425,6 @@ class Dispatcher:
             self._cursor.commit()
         except psycopg2.Error:
             _logger.info("the dispatcher's connection is gone", exc_info=True)
-
-
-def _send(account: SendAccount, mail: Claimed) -> SendReceipt:
-    """Let the adapter send; runs in a thread, and whatever breaks is an answer, too."""
-    if mail.mime is None:
-        return _receipt(mail, Outcome.REJECTED, _GONE)
-    outgoing = OutgoingMail(
-        mime=mail.mime,
-        envelope_sender=mail.envelope_sender,
-        recipients=tuple(mail.recipients),
-        reference=mail.reference,
-        message_id=mail.message_id,
-        idempotency_key=mail.idempotency_key,
-        track_opens=mail.track_opens,
-        track_clicks=mail.track_clicks,
-    )
-    try:
-        return account.adapter.send(outgoing, account.facts)
-    except Exception as error:
-        # An adapter tells in its receipt what it knows. This is a mistake of ours, at
-        # a moment that nobody knows: to send again may send twice.
-        _logger.exception("mail %s: the adapter failed", mail.reference)
-        text = f"the adapter failed: {type(error).__name__}"
-        return _receipt(mail, Outcome.IN_DOUBT, Reply("api", 0, "", text))
-
-
-def _receipt(mail: Claimed, outcome: Outcome, reply: Reply) -> SendReceipt:
-    return SendReceipt(
-        tuple(RecipientResult(address, outcome, reply) for address in mail.recipients)
-    )
 
 
 def _now() -> datetime:

@@ -102,8 +102,13 @@ def is_broken(account: SendAccount, failures: int) -> bool:
 
 
 def note_success(cr, account_id: int) -> None:
-    """Forget the failures of an account that works."""
+    """Forget the failures of an account that works.
+
+    A door that its server wanted closed stays so: what just went through it had begun
+    before that.
+    """
     cr.execute(
-        "DELETE FROM mail_relay_gate WHERE account_id = %s AND domain = ''",
+        """UPDATE mail_relay_gate SET failures = 0
+            WHERE account_id = %s AND domain = '' AND failures > 0""",
         (account_id,),
     )

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 PERIODS: Mapping[str, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 #: In ``Limit.domain``: each recipient domain by itself.
 EACH_DOMAIN = "*"
-#: A mail is on the wire at most this long after it was given its place, as a part of
-#: the window and in seconds: its dispatcher gives it up otherwise. Windows are longer
-#: by that much, so that they hold on the wire, too.
+#: From its place to the wire a mail takes at most this part of the limit's seconds, and
+#: so many seconds: who cannot begin it in half of that gives it up. Windows are longer
+#: by that much, so that they hold at the server, too.
 _SLACK_PART, _MAX_SLACK = 0.2, 2.0
 #: Parts of a window that are counted apart; the part that is half over counts whole.
 _BUCKETS = 60
 #: What may go at once of a limit's count: of short windows one mail.
 _BURSTS: Mapping[int, float] = {3600: 0.1, 86400: 0.1}
+#: A bucket further ahead is left from a clock that was wrong, and counts no more.
+_MAX_AHEAD = 3600.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Limit:
 
     @property
     def slack(self) -> float:
-        """Seconds from a mail's place to the wire, at most."""
+        """Seconds from a mail's place to its arrival that change nothing."""
         return min(self.seconds * _SLACK_PART, _MAX_SLACK)
 
     @property
@@ -49,8 +51,10 @@ class Limit:
 
     @property
     def pause(self) -> float:
-        """Seconds from one mail to the next."""
-        return self.window / self.count
+        """Seconds from one mail to the next: the part of the window that counts whole
+        never makes one of them wait.
+        """
+        return self.window * (1 + 1 / _BUCKETS) / self.count
 
     @property
     def burst(self) -> int:
@@ -60,7 +64,9 @@ class Limit:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a limit gave: ``buckets`` by their number, ``next_at`` as GCRA has it."""
+    """What a limit gave: ``buckets`` by their end in milliseconds, so that they count
+    rightly after the limit got another period; ``next_at`` as GCRA has it.
+    """
 
     next_at: float = 0.0
     buckets: Mapping[int, int] | None = None
@@ -71,61 +77,63 @@ def available(limit: Limit, usage: Usage, now: float, evenly: bool = True) -> in
 
     :param evenly: spread what is given; else all that is left of the count.
     """
-    left = limit.count - _given(limit, usage, now)
+    left = limit.count - sum(_counting(limit, usage, now).values())
     if not evenly:
         return max(0, left)
-    ahead = max(0.0, usage.next_at - now)
+    ahead = max(0.0, _next_at(limit, usage, now) - now)
     paced = limit.burst - math.ceil(round(ahead / limit.pause, 9))
     return max(0, min(left, paced))
 
 
 def take(limit: Limit, usage: Usage, now: float, mails: int) -> Usage:
     """Return the usage after some mails were given their place."""
-    first = _number(limit, now - limit.window)
-    kept = {at: n for at, n in (usage.buckets or {}).items() if at >= first}
+    kept = _counting(limit, usage, now)
     if mails:
-        at = _number(limit, now)
+        at = _bucket(limit, now)
         kept[at] = kept.get(at, 0) + mails
-    return Usage(max(now, usage.next_at) + mails * limit.pause, kept)
+    next_at = max(now, _next_at(limit, usage, now))
+    return Usage(next_at + mails * limit.pause, kept)
 
 
 def give_back(limit: Limit, usage: Usage, taken_at: float, mails: int) -> Usage:
-    """Return the usage after some mails did not go after all."""
+    """Return the usage after some mails did not get as far as the server."""
     kept = dict(usage.buckets or {})
-    at = _number(limit, taken_at)
-    kept[at] = max(0, kept.get(at, 0) - mails)
-    return Usage(usage.next_at, kept)
+    at = _bucket(limit, taken_at)
+    back = min(mails, kept.get(at, 0))
+    if back:
+        kept[at] -= back
+    return Usage(usage.next_at - back * limit.pause, kept)
 
 
 def next_slot(limit: Limit, usage: Usage, now: float, evenly: bool = True) -> float:
     """Return when the next mail may go, at the latest."""
     moments = [now]
     if evenly:
-        moments.append(usage.next_at - (limit.burst - 1) * limit.pause)
-    left = limit.count - _given(limit, usage, now)
-    if left <= 0:
-        moments.append(_when_free(limit, usage, now))
+        next_at = _next_at(limit, usage, now)
+        moments.append(next_at - (limit.burst - 1) * limit.pause)
+    counting = _counting(limit, usage, now)
+    over = sum(counting.values()) - limit.count + 1
+    for at, mails in sorted(counting.items()):
+        if over <= 0:
+            break
+        over -= mails
+        moments.append((at + 1) / 1000 + limit.window)
     return max(moments)
 
 
-def _number(limit: Limit, moment: float) -> int:
-    """Return the bucket that a moment is in."""
-    return math.floor(moment * _BUCKETS / limit.window)
+def _bucket(limit: Limit, moment: float) -> int:
+    """Return the end of the bucket that a moment is in, milliseconds."""
+    width = limit.window / _BUCKETS
+    return math.ceil((math.floor(moment / width) + 1) * width * 1000)
 
 
-def _given(limit: Limit, usage: Usage, now: float) -> int:
-    """Return how many were given in the window behind now, rather too many."""
-    first = _number(limit, now - limit.window)
-    return sum(n for at, n in (usage.buckets or {}).items() if at >= first)
+def _counting(limit: Limit, usage: Usage, now: float) -> dict[int, int]:
+    """Return the buckets that may lie in the window behind now."""
+    first, last = (now - limit.window) * 1000, (now + _MAX_AHEAD) * 1000
+    return {at: n for at, n in (usage.buckets or {}).items() if first <= at <= last}
 
 
-def _when_free(limit: Limit, usage: Usage, now: float) -> float:
-    """Return when enough of the window's buckets are behind it for one mail."""
-    over = _given(limit, usage, now) - limit.count + 1
-    for at, mails in sorted((usage.buckets or {}).items()):
-        if at < _number(limit, now - limit.window):
-            continue
-        over -= mails
-        if over <= 0:
-            return (at + 1) * limit.window / _BUCKETS + limit.window
-    return now
+def _next_at(limit: Limit, usage: Usage, now: float) -> float:
+    """Return ``next_at``; what is too far ahead is of another clock or period."""
+    most = limit.count * limit.pause
+    return usage.next_at if usage.next_at <= now + most + 1e-6 else 0.0

@@ -83,7 +83,8 @@ UPDATE mail_relay_message AS mail
        claimed_until = CASE WHEN v.state = 'in_doubt' THEN v.at END
   FROM {rows} AS v(id, state, attempts, narrows, next_attempt, account_id, chain,
                    trace, error, reference, other_id, accepted, at, worker)
- WHERE mail.id = v.id AND mail.state = 'sending' AND mail.claimed_by = v.worker""",
+ WHERE mail.id = v.id AND mail.claimed_by = v.worker
+   AND mail.state IN ('sending', 'in_doubt')""",
 )
 _LOG = Statement(
     "mail_relay_log",
@@ -188,12 +189,13 @@ def kill(cr, mails: Iterable[Claimed], worker: str, reason: str, text: str) -> N
         """UPDATE mail_relay_recipient
               SET state = 'failed', rank = %s, reason = %s, failure_text = %s,
                   last_event_at = now() AT TIME ZONE 'UTC'
-            WHERE id = ANY(%s)""",
+            WHERE id = ANY(%s) AND rank < %s""",
         (
             RANKS[Truth("failed")],
             reason,
             text,
             [person for mail in mails for person in mail.recipients.values()],
+            RANKS[Truth("failed")],
         ),
     )
 
@@ -210,10 +212,13 @@ def beat(cr, ids: Sequence[int], worker: str) -> None:
 
 
 def find_abandoned(cr) -> list[int]:
-    """Put mails in doubt whose dispatcher died while they were on the wire."""
+    """Put mails in doubt whose dispatcher died while they were on the wire.
+
+    If it lives after all, its result counts as long as nobody took the mail over.
+    """
     cr.execute(
         """UPDATE mail_relay_message
-              SET state = 'in_doubt', claimed_by = NULL, tries = tries + 1,
+              SET state = 'in_doubt', tries = tries + 1,
                   claimed_until = now() AT TIME ZONE 'UTC',
                   error = 'the dispatcher ended while the mail was being sent'
             WHERE id IN (SELECT id FROM mail_relay_message

@@ -13,6 +13,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
 from odoo import api, fields, models
 
 from odoo.addons.mail_bridge.keyring import KeyRingError
+from odoo.addons.mail_bridge.models.mail_bridge_queue import CONFLICTS
 
 from ..const import WAIT_SECONDS
 from ..engine import results
@@ -32,8 +33,7 @@ class MailRelayMessage(models.Model):
         accounts = self._send_accounts()
         self.env.cr.commit()  # no transaction of the ORM stays open meanwhile
         with self._engine_cursor() as cr:
-            if results.find_abandoned(cr):
-                self.env.cr.postcommit.add(lambda: self._wake("doubt", always=True))
+            has_doubt = bool(results.find_abandoned(cr))
             cr.commit()
             known = self._known_wake(cr)
             dispatcher = Dispatcher(cr, accounts, self._worker_name(), known)
@@ -41,6 +41,8 @@ class MailRelayMessage(models.Model):
                 dispatcher.run()
             finally:
                 self.env.invalidate_all()
+        if has_doubt or dispatcher.has_doubt:
+            self._wake("doubt", always=True)
         self.env["mail.relay.recipient"]._wake()
         self._wake_in(dispatcher.wake_in, dispatcher.has_waited)
         self.env.cr.commit()
@@ -109,26 +111,37 @@ class MailRelayMessage(models.Model):
         They wait; what a person switched off is not sent by something else unless the
         route says so.
         """
-        self.env.cr.execute(
-            """SELECT mail.id FROM mail_relay_message mail
-            LEFT JOIN mail_bridge_account account ON account.id = mail.account_id
-                WHERE mail.state = 'queued'
-                  AND (account.id IS NULL OR account.state <> 'enabled'
-                       OR account.active IS NOT TRUE
-                       OR account.relay_enabled IS NOT TRUE)
-                  AND mail.next_attempt <= (now() AT TIME ZONE 'UTC')
-             ORDER BY mail.id LIMIT %s FOR UPDATE OF mail SKIP LOCKED""",
-            (batch,),
+        accounts = self.env["mail.bridge.account"].sudo()
+        sending = accounts.search(accounts._sending_domain())
+        others = accounts.with_context(active_test=False).search(
+            [("id", "not in", sending.ids)]
         )
+        try:
+            self.env.cr.execute(
+                """SELECT id FROM mail_relay_message
+                    WHERE state = 'queued'
+                      AND (account_id IS NULL OR account_id = ANY(%s))
+                      AND next_attempt <= (now() AT TIME ZONE 'UTC')
+                 ORDER BY next_attempt LIMIT %s FOR UPDATE SKIP LOCKED""",
+                (others.ids, batch),
+                log_exceptions=False,
+            )
+        except CONFLICTS:
+            self.env.cr.rollback()  # another dispatcher is at it
+            return
         for mail in self.browse([row[0] for row in self.env.cr.fetchall()]):
             mail._route_anew()
 
     def _route_anew(self):
         """Choose an account once more, for a mail that has none that sends."""
         self.ensure_one()
+        later = fields.Datetime.now() + timedelta(minutes=1)
+        if self.is_pinned and self.account_id:
+            obstacle = self.account_id.sudo()._sending_obstacle()
+            self.write({"next_attempt": later, "error": obstacle})
+            return
         choice = self._choice_of_row()
         trace = json.loads(self.route_trace or "[]")
-        later = fields.Datetime.now() + timedelta(minutes=1)
         if not choice.account_ids:
             # Asked again every minute, so what it says is kept once.
             text = "; ".join(why for _account, why in choice.trace)

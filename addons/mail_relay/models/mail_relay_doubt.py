@@ -11,6 +11,8 @@ from odoo.addons.mail_bridge.keyring import KeyRingError
 from odoo.addons.mail_bridge.providers.delivery import OutgoingMail
 
 from ..const import DISPATCH_SECONDS, DOUBT_ASK_SECONDS, DOUBT_SECONDS
+from ..providers.retry import PROFILES
+from ..providers.states import is_open
 
 _logger = logging.getLogger(__name__)
 
@@ -34,9 +36,15 @@ class MailRelayMessage(models.Model):
             mail = self._claim_doubtful()
             if not mail:
                 return
-            mail._resolve_doubt()
-            self.env.flush_all()
-            self.env.cr.commit()
+            try:
+                mail._resolve_doubt()
+                self.env.flush_all()
+                self.env.cr.commit()
+            except Exception:
+                # Its turn comes again; nobody else has to wait for that.
+                _logger.exception("mail in doubt %s", mail.id)
+                self.env.cr.rollback()
+                self.env.transaction.reset()
         self._wake("doubt", always=True)
 
     @api.model
@@ -62,15 +70,14 @@ class MailRelayMessage(models.Model):
         """Ask the provider, and decide where it cannot say, or said nothing in time."""
         self.ensure_one()
         if not self._open_recipients():  # their events came while it was on the wire
-            self._move("done", done_at=fields.Datetime.now(), claimed_until=False)
+            self._move(
+                "done", done_at=fields.Datetime.now(), claimed_until=False, error=False
+            )
             return
         account = self.account_id.sudo()
         adapter = account._adapter()
         if adapter and adapter.is_idempotent:
-            self._move(
-                "queued", next_attempt=fields.Datetime.now(), claimed_until=False
-            )
-            self.env.cr.postcommit.add(lambda: self._wake(always=True))
+            self._ask_again(fields.Datetime.now())
             return
         try:
             events = self._asked(account, adapter) if adapter else None
@@ -92,9 +99,19 @@ class MailRelayMessage(models.Model):
             self._end_doubt(account)
 
     def _open_recipients(self):
-        return self.recipient_ids.filtered(
-            lambda item: item.state in ("pending", "deferred")
+        return self.recipient_ids.filtered(lambda item: is_open(item.state))
+
+    def _ask_again(self, moment, **values):
+        """Send the same once more through the same account, and no other."""
+        self._move(
+            "queued",
+            next_attempt=moment,
+            claimed_until=False,
+            account_chain="[]",
+            is_pinned=True,
+            **values,
         )
+        self.env.cr.postcommit.add(lambda: self._wake(always=True))
 
     def _asked(self, account, adapter):
         """Return what the provider knows of the mail, ``None``: it cannot be asked.
@@ -126,10 +143,19 @@ class MailRelayMessage(models.Model):
         return self.env.cr.now().replace(microsecond=0)
 
     def _end_doubt(self, account):
-        """Do what the account wants where nobody knows."""
-        if account.relay_doubt_policy == "resend":
-            self._requeue(self, possible_duplicates=self.possible_duplicates + 1)
-            self.env.cr.postcommit.add(lambda: self._wake(always=True))
+        """Do what the account wants where nobody knows.
+
+        A server that takes each copy and says nothing would get one after the other:
+        there are as many as waits in the account's profile, with these waits.
+        """
+        copies = self.possible_duplicates
+        delays = PROFILES[account.relay_retry_profile].delays
+        if account.relay_doubt_policy == "resend" and copies < len(delays):
+            self._ask_again(
+                fields.Datetime.now() + timedelta(seconds=delays[copies]),
+                possible_duplicates=copies + 1,
+                generation=self.generation + 1,
+            )
             return
         self._move("held", hold_reason="doubt", claimed_until=False)
         account._warn(

@@ -11,6 +11,7 @@ from odoo import api, fields, models
 from odoo.tools import email_normalize
 
 from odoo.addons.mail_bridge.const import CHUNK_BYTES
+from odoo.addons.mail_bridge.providers.headers import storable
 
 from ..const import MAX_MIME_BYTES, MAX_RECIPIENTS
 from ..engine import suppressed
@@ -18,6 +19,7 @@ from ..exceptions import RelayRefused
 from ..providers.smtp_address import ascii_domain, wire_address
 from ..providers.states import RANKS, Truth
 from ..routing import choose
+from ..submission import IMMEDIATE, LOW
 
 _REJECTED = Truth("rejected")
 _PENDING = Truth("pending")
@@ -40,7 +42,8 @@ class MailRelayMessage(models.Model):
 
         :param submissions: values of ``submission.Submission``.
         :return: the mails, in the same order.
-        :raises RelayRefused: a mail without recipients, too large or for too many.
+        :raises RelayRefused: a mail without recipients, too large, for too many, or
+            through the account of another company.
         """
         for item in submissions:
             self._check_submission(item)
@@ -89,6 +92,17 @@ class MailRelayMessage(models.Model):
             raise RelayRefused(
                 self.env._("The mail has more than %s bytes.", MAX_MIME_BYTES)
             )
+        company = item.company_id or self.env.company.id
+        if item.account_id and self._wished_account(item).company_id.id != company:
+            raise RelayRefused(
+                self.env._("The account of the mail belongs to another company.")
+            )
+
+    @api.model
+    def _wished_account(self, item):
+        """Return the account that a submission names for itself, if it is there."""
+        account_id = item.account_id or item.default_account_id
+        return self.env["mail.bridge.account"].sudo().browse(account_id or []).exists()
 
     # --- Route ---
 
@@ -121,7 +135,7 @@ class MailRelayMessage(models.Model):
             self.is_marketing,
             self.level,
         )
-        return self._by_route(company, facts, obstacles, 0)
+        return self._by_route(company, facts, obstacles, self.account_id.id)
 
     @api.model
     def _by_route(self, company_id, facts, obstacles, default_account_id):
@@ -169,6 +183,10 @@ class MailRelayMessage(models.Model):
         """
         company = item.company_id or self.env.company.id
         account = self.env["mail.bridge.account"].sudo().browse(choice.account_ids[:1])
+        if not account and not choice.route_id:
+            # What its author named cannot send now: the mail waits for it.
+            wished = self._wished_account(item)
+            account = wished.filtered(lambda one: one.company_id.id == company)
         now = fields.Datetime.now()
         return self._tracking(item, account) | {
             "reference": item.reference or uuid.uuid4().hex,
@@ -177,11 +195,12 @@ class MailRelayMessage(models.Model):
             "company_id": company,
             "account_id": account.id or None,
             "account_chain": json.dumps(choice.account_ids[1:]),
+            "is_pinned": bool(item.account_id),
             "route_id": choice.route_id or None,
             "route_trace": json.dumps(choice.trace),
             "client_reference": item.client_reference or None,
             "owner_key": -item.client_id or company,
-            "level": item.priority,
+            "level": min(max(item.priority, IMMEDIATE), LOW),
             "created_at": now,
             "not_before": item.not_before,
             "next_attempt": max(item.not_before or now, now),
@@ -220,9 +239,10 @@ class MailRelayMessage(models.Model):
         now = fields.Datetime.now()
         people = {}
         for rcpt in item.recipients:
-            address = rcpt.address.strip().replace("\0", "")
+            address = storable(rcpt.address).strip()
+            local, at, _domain = address.rpartition("@")
             people.setdefault(
-                address,
+                f"{local}{at}{domain_of(address)}" if at else address,
                 {
                     "company_id": company,
                     "address": address,
@@ -328,7 +348,7 @@ def _address(item):
 
 
 def _clean(value):
-    return value.replace("\0", "") if isinstance(value, str) else value
+    return storable(value) if isinstance(value, str) else value
 
 
 def _truth(truth):

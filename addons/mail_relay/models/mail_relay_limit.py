@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
 from ..engine.limits import EACH_DOMAIN, PERIODS, Limit
+from ..providers.smtp_address import ascii_domain
 
 
 class MailRelayLimit(models.Model):
@@ -70,7 +71,7 @@ class MailRelayLimit(models.Model):
         """Write a domain as recipients' domains are compared."""
         if "domain" not in vals:
             return vals
-        domain = (vals["domain"] or "").strip().lower().lstrip("@")
+        domain = ascii_domain((vals["domain"] or "").strip().lower().lstrip("@"))
         return vals | {"domain": domain or False}
 
     @api.model_create_multi

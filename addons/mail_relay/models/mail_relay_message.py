@@ -57,6 +57,12 @@ class MailRelayMessage(models.Model):
     account_chain = fields.Char(
         readonly=True, help="Ids of the accounts to try after this one."
     )
+    is_pinned = fields.Boolean(
+        string="Only This Account",
+        readonly=True,
+        help="No other account may send it: its author chose this one, or this one may "
+        "have sent it already.",
+    )
     route_id = fields.Many2one(
         "mail.relay.route", readonly=True, ondelete="set null", index="btree_not_null"
     )
