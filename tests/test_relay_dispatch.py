@@ -84,10 +84,6 @@ FAULTS = {
         {"stage": "rcpt", "reply": "450 4.7.1 greylisted, come back in 300 seconds"},
         ("queued", "deferred", "deferred", 0, ("deferred", "rcpt", 450)),
     ),
-    "hangs up before the dot": (
-        {"stage": "body", "then": "hang up"},
-        ("queued", "deferred", "deferred", 1, ("deferred", "data", 0)),
-    ),
     "hangs up after the dot": (
         {"stage": "dot", "then": "hang up"},
         ("held", "pending", "pending", 1, ("in_doubt", "data", 0)),
@@ -119,6 +115,18 @@ def test_each_fault_has_its_consequence(relay, sink, people, name):
         dict(zip(people, (ann, bob), strict=True)),
     )
     assert fate.attempts == charged
+
+
+def test_a_connection_that_breaks_before_the_dot_leaves_no_doubt(relay, sink, people):
+    sink.fail("body", then="reset", times=1)
+    account = relay.account(sink)
+    [mail] = relay.send([{"to": people, "lines": 400_000}], account_id=account)
+    fate = relay.tried(mail)
+    assert fate.log == [("deferred", "data", 0)]
+    assert (fate.state, fate.attempts) == ("queued", 1)
+    relay.pass_time(mail)
+    assert relay.rested([mail]) == {"done": 1}
+    assert len(sink.taken) == 1
 
 
 def test_what_is_still_due_after_a_partial_acceptance_goes_to_the_rest_alone(

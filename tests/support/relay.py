@@ -1,6 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The relay of a running server: accounts at sinks, mails into its queue, their fate."""
+"""The relay of a running server: accounts at sinks, mails for it, and their fate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ submissions = []
 for spec in json.loads({specs!r}):
     spec = {{**json.loads(template), **spec}}
     to = tuple(Rcpt(address) for address in spec.pop("to"))
-    text = spec.pop("text", "Hello.")
+    text = "Hello, and on it goes.\r\n" * spec.pop("lines", 1)
     mime = (
         f"From: {{spec['email_from']}}\\r\\nTo: {{to[0].address}}\\r\\n"
         f"Subject: {{spec['subject']}}\\r\\nMessage-ID: {{spec['message_id']}}\\r\\n"
@@ -94,7 +94,7 @@ class Relay:
         """Put mails into the queue in one transaction; their ids.
 
         :param specs: arguments of ``Submission`` with ``to``, addresses, in place of
-            the recipients, and ``text``.
+            the recipients, and ``lines``, of the text.
         """
         domain = common.pop("from_domain", "shop.example")
         made = []
