@@ -17,7 +17,7 @@ from tools import database as databases
 
 #: States in which no dispatcher will touch a mail by itself.
 AT_REST = ("done", "dead", "held", "cancelled")
-ENQUEUE = """
+ENQUEUE = r"""
 from odoo.addons.mail_relay.submission import Rcpt, Submission
 template = {template!r}
 submissions = []
@@ -26,9 +26,9 @@ for spec in json.loads({specs!r}):
     to = tuple(Rcpt(address) for address in spec.pop("to"))
     text = "Hello, and on it goes.\r\n" * spec.pop("lines", 1)
     mime = (
-        f"From: {{spec['email_from']}}\\r\\nTo: {{to[0].address}}\\r\\n"
-        f"Subject: {{spec['subject']}}\\r\\nMessage-ID: {{spec['message_id']}}\\r\\n"
-        f"Date: Sat, 21 Nov 2026 04:00:00 +0000\\r\\n\\r\\n{{text}}\\r\\n"
+        f"From: {{spec['email_from']}}\r\nTo: {{to[0].address}}\r\n"
+        f"Subject: {{spec['subject']}}\r\nMessage-ID: {{spec['message_id']}}\r\n"
+        f"Date: Sat, 21 Nov 2026 04:00:00 +0000\r\n\r\n{{text}}\r\n"
     )
     submissions.append(Submission(mime=mime.encode(), recipients=to, **spec))
 result = env["mail.relay.message"]._enqueue(submissions).ids

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
 from typing import TypeVar
@@ -36,7 +36,7 @@ from . import attempt, gates, results
 from .claim import claim, put_back, read_mime, reroute
 from .decide import decide
 from .gates import Doors
-from .lane import Flight, Lane, Mails, try_lock
+from .lane import Flight, Lane, Mails, note_gates, try_lock
 from .results import Done
 from .statements import Session
 from .usages import give_back
@@ -196,7 +196,6 @@ class Dispatcher:
     def _claim(self, lane: Lane, doors: Doors) -> list[Claimed]:
         """Take mails over for one account, as its doors and limits let it."""
         account = lane.account
-        lane.is_stopped = False
         lane.has_failed |= bool(doors.failures)
         is_broken = gates.is_broken(account, doors.failures)
         if doors.seconds:
@@ -215,7 +214,7 @@ class Dispatcher:
         if empty := [mail for mail in found.taken if not mail.recipients]:
             ids = [mail.id for mail in empty]
             results.finish_empty(self._cursor, ids, self._worker)
-            give_back(self._cursor, account, empty)
+            give_back(self._cursor, [(account, mail) for mail in empty])
         if found.seen:
             lane.look_at = lane.claimed_at
         elif found.wait:
@@ -255,6 +254,8 @@ class Dispatcher:
         ended = list(self._ended)
         begun = self._committed(lambda: self._write(ended, beginning, back))
         self._ended = []
+        for lane in self._lanes:
+            lane.is_stopped = False
         for lane, mail in beginning:
             if begun and mail.id in begun:
                 self._submit(pool, lane, mail)
@@ -282,7 +283,7 @@ class Dispatcher:
         self, ended: Sequence[Done], beginning: Mails = (), back: Mails = ()
     ) -> set[int]:
         results.write(self._session, ended, self._worker)
-        self._write_gates(ended)
+        note_gates(self._cursor, ended, self._lanes)
         mails = [(lane.account.id, mail) for lane, mail in beginning]
         begun = results.begin(self._session, mails, self._worker)
         for _account_id, mail in mails:
@@ -290,39 +291,12 @@ class Dispatcher:
         if back:
             put_back(self._cursor, [mail for _lane, mail in back], self._worker)
         lost = [item for item in beginning if item[1].id not in begun]
-        self._give_back((lane.account, mail) for lane, mail in (*back, *lost))
-        self._give_back(
+        unused = [(lane.account, mail) for lane, mail in (*back, *lost)]
+        unused += [
             (item.account, item.mail) for item in ended if not item.decision.arrived
-        )
+        ]
+        give_back(self._cursor, unused)
         return begun
-
-    def _give_back(self, unused: Iterable[tuple[SendAccount, Claimed]]) -> None:
-        """Let the limits count what was sent, and not what was attempted."""
-        mails: dict[int, list[Claimed]] = {}
-        accounts = {}
-        for account, mail in unused:
-            if account.limits:
-                accounts[account.id] = account
-                mails.setdefault(account.id, []).append(mail)
-        for account_id in sorted(mails):
-            give_back(self._cursor, accounts[account_id], mails[account_id])
-
-    def _write_gates(self, ended: Sequence[Done]) -> None:
-        """Close doors that servers asked for, count failures, forget them again."""
-        lanes = {lane.account.id: lane for lane in self._lanes}
-        for item in ended:
-            decision, lane = item.decision, lanes[item.account.id]
-            for gate in decision.gates:
-                gates.close(self._cursor, item.account.id, gate)
-                lane.is_stopped = True
-            if decision.account_failed:
-                text = decision.reply.text
-                reason = decision.reason
-                gates.note_failure(self._cursor, item.account, reason, text)
-                lane.is_stopped = lane.has_failed = True
-            elif decision.account_works and not decision.gates and lane.has_failed:
-                gates.note_success(self._cursor, item.account.id)
-                lane.has_failed = False
 
     def _committed(self, work: Callable[[], Found]) -> Found | None:
         """Do some SQL and commit it, again where two transactions met.
@@ -370,6 +344,8 @@ class Dispatcher:
         ended_at = now.replace(tzinfo=None)
         done = Done(lane.account, mail, decision, flight.started_at, ended_at)
         self._ended.append(done)
+        # Whoever fails, or wants peace, gets no more before that is written.
+        lane.is_stopped |= decision.account_failed or bool(decision.gates)
         self.has_doubt |= decision.state == "in_doubt"
         if decision.state == "queued" and decision.next_attempt:
             self._wake_before((decision.next_attempt - now).total_seconds())

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from ..const import MAX_THREADS
+from . import gates
+from .results import Done
 from .values import Claimed, SendAccount
 
 #: One 32-bit half of the advisory locks that count an account's connections.
@@ -27,6 +29,7 @@ class Lane:
         self.claimed_at = 0.0
         #: When it is worth to look for mail again.
         self.look_at = 0.0
+        #: Its door may be closed by what is not written yet.
         self.is_stopped = False
         self.has_failed = False
 
@@ -50,10 +53,11 @@ class Lane:
 
     def wants(self, now: float) -> bool:
         """Whether mails should be claimed for it."""
-        return len(self.ready) < max(1, self.idle) and now >= self.look_at
+        is_hungry = len(self.ready) < max(1, self.idle)
+        return is_hungry and not self.is_stopped and now >= self.look_at
 
     def must_wait(self, now: float) -> bool:
-        """Whether its mails must go back: its door was closed meanwhile, or their
+        """Whether its mails must go back: its door may be closed now, or their
         places within the limits are too old for the wire.
         """
         slack = min((limit.slack for limit in self.account.limits), default=None)
@@ -78,3 +82,19 @@ def try_lock(cr, key: int) -> bool:
     """Take a lock for as long as the connection lives, if nobody has it."""
     cr.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_SPACE, key))
     return cr.fetchone()[0]
+
+
+def note_gates(cr, ended: Iterable[Done], lanes: Iterable[Lane]) -> None:
+    """Close doors that servers asked for, count failures, forget them again."""
+    by_account = {lane.account.id: lane for lane in lanes}
+    for item in ended:
+        decision, lane = item.decision, by_account[item.account.id]
+        for gate in decision.gates:
+            gates.close(cr, item.account.id, gate)
+        if decision.account_failed:
+            text = decision.reply.text
+            gates.note_failure(cr, item.account, decision.reason, text)
+            lane.has_failed = True
+        elif decision.account_works and not decision.gates and lane.has_failed:
+            gates.note_success(cr, item.account.id)
+            lane.has_failed = False

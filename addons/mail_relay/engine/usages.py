@@ -135,14 +135,19 @@ class Usages:
                     yield limit, domain
 
 
-def give_back(cr, account: SendAccount, mails: Iterable[Claimed]) -> None:
-    """Let mails count no more that had a place and did not get as far as the server;
-    the caller commits.
+def give_back(cr, unused: Iterable[tuple[SendAccount, Claimed]]) -> None:
+    """Let mails count no more that had a place and did not get as far as the server:
+    what counts is sent, and not attempted. The caller commits.
     """
-    if account.limits:
-        usages = Usages(cr, account)
-        mails = list(mails)
-        usages.read_domains(domain for mail in mails for domain in mail.domains)
-        for mail in mails:
+    mails: dict[int, list[Claimed]] = {}
+    accounts = {}
+    for account, mail in unused:
+        if account.limits:
+            accounts[account.id] = account
+            mails.setdefault(account.id, []).append(mail)
+    for account_id in sorted(mails):
+        usages = Usages(cr, accounts[account_id])
+        usages.read_domains(name for mail in mails[account_id] for name in mail.domains)
+        for mail in mails[account_id]:
             usages.give_back(mail)
         usages.write()

@@ -3,7 +3,7 @@
 import logging
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 
 from ..providers.states import may_move
 
@@ -175,6 +175,12 @@ class MailRelayMessage(models.Model):
     def _compute_priority(self):
         for message in self:
             message.priority = str(min(max(message.level, 0), 3))
+
+    def write(self, vals):
+        # The right to write is the right to the actions: they know what may be done.
+        if not self.env.su:
+            raise AccessError(self.env._("A mail is changed by its buttons only."))
+        return super().write(vals)
 
     # --- The funnel ---
 

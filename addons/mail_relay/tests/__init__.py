@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_account
+from . import test_enqueue
 from . import test_event_match
 from . import test_event_tell
 from . import test_event_truth
