@@ -259,10 +259,9 @@ def test_a_server_that_takes_its_time_holds_up_no_other_account(relay, sink):
     )
     with SmtpSink() as slow:
         slow.fail("dot", "250 2.0.0 ok", delay=25)
-        held_up = relay.account(slow)
+        held_up, account = relay.account(slow), relay.account(sink)
         mail = relay.send_one(account_id=held_up)
         wait_for(lambda: relay.fate(mail).state == "sending")
-        account = relay.account(sink)
         others = relay.send(
             [{"to": [f"r{n}@customer.example"]} for n in range(4)], account_id=account
         )

@@ -33,6 +33,9 @@ for spec in json.loads({specs!r}):
     submissions.append(Submission(mime=mime.encode(), recipients=to, **spec))
 result = env["mail.relay.message"]._enqueue(submissions).ids
 """
+DISPATCHERS = """
+env["res.config.settings"].create({{"mail_relay_dispatch_count": {count}}}).execute()
+"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,10 @@ class Relay:
         given = {"name": domain, "from_domain": domain, "line_ids": lines, **values}
         self.bridge.client.create("mail.relay.route", **given)
         return domain
+
+    def set_dispatchers(self, count: int) -> None:
+        """Let so many dispatchers run, as the setting does."""
+        self._shell(DISPATCHERS.format(count=count))
 
     def send(self, specs: Iterable[Mapping[str, Any]], **common: Any) -> list[int]:
         """Put mails into the queue in one transaction; their ids.
@@ -198,8 +205,8 @@ class Relay:
         """Call the relay's crons, as Odoo does once a minute."""
         self.bridge.sql(
             """INSERT INTO ir_cron_trigger (cron_id, call_at)
-               SELECT res_id, now() AT TIME ZONE 'UTC' FROM ir_model_data
-                WHERE module = 'mail_relay' AND model = 'ir.cron'"""
+               SELECT id, now() AT TIME ZONE 'UTC' FROM ir_cron
+                WHERE active AND cron_name LIKE 'Mail Relay: %%'"""
         )
         with databases.cursor(self.bridge.connection) as cr:
             cr.execute("SELECT pg_notify('cron_trigger', %s)", [self.bridge.database])
