@@ -125,6 +125,17 @@ def _peace(mail: Claimed, closed_domains: Mapping[str, float]) -> Wait:
     return max(closed, default=Wait())
 
 
+def has_due(cr, account_id: int) -> bool:
+    """Tell whether a claim for an account would find anything."""
+    cr.execute(
+        """SELECT EXISTS (SELECT 1 FROM mail_relay_message
+            WHERE state = 'queued' AND account_id = %s
+              AND next_attempt <= (now() AT TIME ZONE 'UTC'))""",
+        (account_id,),
+    )
+    return cr.fetchone()[0]
+
+
 def reroute(cr, account_id: int, why: str, ids: Sequence[int] | None = None) -> int:
     """Hand due mails of an account, or some of them, to the next of their route.
 

@@ -33,7 +33,7 @@ from ..const import (
     WAIT_SECONDS,
 )
 from . import attempt, gates, results
-from .claim import claim, put_back, read_mime, reroute
+from .claim import claim, has_due, put_back, read_mime, reroute
 from .decide import decide
 from .gates import Doors
 from .lane import Flight, Lane, Mails, note_gates, try_lock
@@ -188,7 +188,7 @@ class Dispatcher:
         for lane in lanes:
             lane.claimed_at = time.monotonic()
             lane.look_at = lane.claimed_at + LOOK_SECONDS
-            if self._has_due(lane.account):
+            if has_due(self._cursor, lane.account.id):
                 mails = self._claim(lane, doors.get(lane.account.id, Doors()))
                 found += [(lane, mail) for mail in mails]
         return found
@@ -234,15 +234,6 @@ class Dispatcher:
             put_back(self._cursor, others, self._worker)
             ids = [mail.id for mail in others]
             reroute(self._cursor, account.id, "its limit is reached", ids)
-
-    def _has_due(self, account: SendAccount) -> bool:
-        self._cursor.execute(
-            """SELECT EXISTS (SELECT 1 FROM mail_relay_message
-                WHERE state = 'queued' AND account_id = %s
-                  AND next_attempt <= (now() AT TIME ZONE 'UTC'))""",
-            (account.id,),
-        )
-        return self._cursor.fetchone()[0]
 
     # --- Send ---
 
