@@ -8,6 +8,7 @@ from odoo import api, fields, models
 
 from odoo.addons.mail_bridge.exceptions import PermanentError, TemporaryError
 from odoo.addons.mail_bridge.keyring import KeyRingError
+from odoo.addons.mail_bridge.models.mail_bridge_queue import CONFLICTS
 from odoo.addons.mail_bridge.providers.delivery import OutgoingMail
 
 from ..const import DISPATCH_SECONDS, DOUBT_ASK_SECONDS, DOUBT_SECONDS
@@ -40,6 +41,9 @@ class MailRelayMessage(models.Model):
                 mail._resolve_doubt()
                 self.env.flush_all()
                 self.env.cr.commit()
+            except CONFLICTS:  # somebody else decided about it at the same moment
+                self.env.cr.rollback()
+                self.env.transaction.reset()
             except Exception:
                 # Its turn comes again; nobody else has to wait for that.
                 _logger.exception("mail in doubt %s", mail.id)
