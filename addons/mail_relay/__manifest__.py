@@ -25,6 +25,7 @@
         "wizards/mail_relay_account_wizard_views.xml",
         "views/mail_relay_message_views.xml",
         "views/mail_relay_recipient_views.xml",
+        "views/res_partner_views.xml",
         "views/mail_relay_analysis_views.xml",
         "views/mail_relay_configuration_views.xml",
         "views/res_config_settings_queue_views.xml",

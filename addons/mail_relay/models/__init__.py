@@ -41,6 +41,9 @@ from . import mail_relay_api_instance
 from . import mail_relay_posting_fetch
 from . import mail_relay_pickup
 from . import mail_mail_relay
+from . import mail_notification
+from . import mail_relay_recipient_chatter
+from . import res_partner
 from . import mail_message_relay
 from . import res_company
 from . import res_config_settings_relay
