@@ -40,7 +40,9 @@ from . import mail_relay_api_messages
 from . import mail_relay_api_instance
 from . import mail_relay_posting_fetch
 from . import mail_relay_pickup
+from . import mail_relay_demands
 from . import mail_mail_relay
+from . import mail_thread
 from . import mail_notification
 from . import mail_relay_recipient_chatter
 from . import res_partner

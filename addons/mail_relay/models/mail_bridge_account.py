@@ -71,6 +71,12 @@ class MailBridgeAccount(models.Model):
         help="Addresses that complained or unsubscribed get no transactional mail "
         "through this account either.",
     )
+    relay_return_path = fields.Boolean(
+        string="Token in the Return Path",
+        help="Bounces come back to bounce+token@ in place of bounce@, so that each one "
+        "is proven. Whoever receives your mail must keep plus addresses, and this "
+        "account must accept any sender of the domain.",
+    )
     relay_log_attempts = fields.Boolean(
         string="Log Each Attempt",
         default=True,

@@ -1,5 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import uuid
+
 import psycopg2
 
 from odoo import api, models, modules
@@ -9,6 +11,8 @@ from ..outgoing import REF_HEADER, as_mime, complete, is_bulk, make_ref
 from ..session import RelaySession
 from ..submission import HIGH, LOW, MEDIUM, Rcpt, Submission
 
+#: Kinds of message that no person wrote (RFC 3834 §5).
+AUTOMATIC = ("notification", "auto_comment", "user_notification")
 #: What core reads of each mail that it sends.
 READ_FIELDS = (
     *("state", "email_to", "email_cc", "recipient_ids", "headers", "body_html"),
@@ -203,24 +207,46 @@ class MailMail(models.Model):
         values = self._relay_values()
         trace_id = values.pop("trace_id", 0)
         is_marketing = values.setdefault("is_marketing", is_bulk(message))
+        values.setdefault("company_id", self._relay_company(session))
+        reference = uuid.uuid4().hex
         complete(message, rename=not self)
+        self._add_demanded(message, reference, values, recipients)
+        account = session.server_sudo.relay_account_id
         normal = MEDIUM if self else HIGH
         return Submission(
             mime=as_mime(message),
-            envelope_sender=smtp_from,
+            envelope_sender=session.relay_sudo._return_path(
+                account, reference, smtp_from
+            ),
             email_from=str(message["From"]),
             recipients=tuple(
                 Rcpt(address, partner_id, trace_id) for address in recipients
             ),
             message_id=str(message["Message-ID"]).strip(),
             subject=str(message.get("Subject", "")),
+            reference=reference,
             **{
-                "company_id": self._relay_company(session),
-                "default_account_id": session.server_sudo.relay_account_id.id,
+                "default_account_id": account.id,
                 "priority": LOW if is_marketing else normal,
                 **values,
             },
         )
+
+    def _add_demanded(self, message, reference, values, recipients):
+        """Add what receivers demand of a mail, and say that no person wrote it."""
+        item = {
+            "reference": reference,
+            "company_id": values["company_id"],
+            "addresses": recipients,
+            "is_marketing": values["is_marketing"],
+            "list_reference": values.get("list_reference", ""),
+            "campaign": values.get("list_reference") or values.get("model") or "direct",
+        }
+        wanted = self.env["mail.relay.message"].sudo()._demanded_headers(message, item)
+        if self.message_type in AUTOMATIC and "Auto-Submitted" not in message:
+            wanted["Auto-Submitted"] = "auto-generated"
+        for name, text in wanted.items():
+            message[name] = text
 
     def _relay_values(self):
         """Return what a mail brings along, as values of ``Submission``.

@@ -2,7 +2,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import logging
 import time
-import uuid
 
 import psycopg2
 
@@ -282,7 +281,3 @@ class MailRelayPickup(models.AbstractModel):
         return mails._relay_submission(
             session, message, smtp_from, smtp_to_list, ref.partner_id if mails else 0
         )
-
-    @api.model
-    def _new_reference(self):
-        return uuid.uuid4().hex

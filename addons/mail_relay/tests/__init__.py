@@ -14,3 +14,4 @@ from . import test_relay_api
 from . import test_sending_check
 from . import test_suppression
 from . import test_suppression_sync
+from . import test_demands
