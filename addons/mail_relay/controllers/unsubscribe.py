@@ -6,7 +6,6 @@ from odoo import http
 from odoo.http import request
 
 from ..models.mail_relay_demands import UNSUBSCRIBE_PATH
-from ..providers.unsubscribe import read_leave_token
 
 PAGE = Markup(
     """<!DOCTYPE html>
@@ -42,23 +41,13 @@ class MailRelayUnsubscribe(http.Controller):
     )
     def unsubscribe(self, token, **values):
         """Ask on GET, which scanners of mail follow; do it on POST."""
+        is_post = request.httprequest.method == "POST"
+        word = values.get("List-Unsubscribe") if is_post else None
         relay_sudo = request.env["mail.relay.recipient"].sudo()
-        key = request.env["mail.relay.message"].sudo()._token_key()
-        leave = read_leave_token([key], token)
-        _ = request.env._
-        if not leave:
-            return self._page(_("This link is not valid."), "", status=404)
-        if request.httprequest.method != "POST":
-            form = FORM.format(label=_("Unsubscribe"))
-            text = _("Shall %s get no more of these mails?", leave.address)
-            return self._page(_("Unsubscribe"), text, form)
-        if values.get("List-Unsubscribe") != "One-Click":
-            return self._page(_("This request is not valid."), "", status=400)
-        relay_sudo._leave(leave)
-        text = _("%s gets no more of these mails.", leave.address)
-        return self._page(_("You are unsubscribed"), text)
+        return self._page(*relay_sudo._answer_leave(token, is_post, word))
 
-    def _page(self, title, text, form="", status=200):
+    def _page(self, status, title, text, button=""):
+        form = FORM.format(label=button) if button else ""
         page = PAGE.format(title=title, text=text, form=form)
         headers = [("Content-Type", "text/html; charset=utf-8"), *HEADERS.items()]
         return request.make_response(page, headers=headers, status=status)

@@ -45,6 +45,7 @@ from . import mail_mail_relay
 from . import mail_thread
 from . import mail_notification
 from . import mail_relay_recipient_chatter
+from . import mail_relay_recipient_leave
 from . import res_partner
 from . import mail_message_relay
 from . import res_company
