@@ -302,6 +302,7 @@ def test_c53_attachments_from_everywhere(tenant, app, sink, folder):
         {"filename": f"{mode}.txt", "storage_path": place}
         for mode, place in places.items()
     ]
+    files[1]["auth"] = {"method": "bearer", "token": "web-token"}
     tenant.add(tenant.message("m1", attachments=files))
     [taken] = sink.wait(1)
     parts = list(content(taken).iter_attachments())
@@ -315,17 +316,23 @@ def test_c53_attachments_from_everywhere(tenant, app, sink, folder):
         ("POST", "volume:a/b"),
         ("GET", "/web/c"),
     }
+    [web] = [headers for method, _place, headers in app.asked if method == "GET"]
+    assert web["Authorization"] == "Bearer web-token"
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_c53_what_cannot_be_fetched(tenant, app, sink, status):
+def test_c53_what_cannot_be_fetched(tenant, app, sink, bridge, status):
     app.files["volume:gone"] = (status, b"no")
-    files = [{"filename": "gone.pdf", "storage_path": "volume:gone"}]
+    auth = {"method": "basic", "user": "u", "password": "hidden-password"}
+    files = [{"filename": "gone.pdf", "storage_path": "volume:gone", "auth": auth}]
     message = tenant.message("m1", attachments=files)
     tenant.add(message)
     error = app.wait_for("m1", "error")["error"]
     assert error == f"Attachment fetch failed for gone.pdf: HTTP {status}"
     assert tenant.messages()["m1"]["error_ts"]
+    assert "hidden-password" not in str(
+        bridge.sql("SELECT p::text FROM mail_relay_posting p")
+    )
     app.files["volume:gone"] = (200, b"here it is")
     assert tenant.add(message)["queued"] == 1  # clients look for these words
     assert app.wait_for("m1", "sent_ts")

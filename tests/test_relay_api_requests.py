@@ -568,6 +568,19 @@ def test_c32_a_message_that_waits_is_replaced(tenant):
     assert (found["priority"], found["deferred_ts"]) == (0, later + 60)
 
 
+def test_c32_the_same_message_at_the_same_instant_is_one(tenant, bridge):
+    posts = [lambda: tenant.submit(tenant.message("m1"))] * 6
+    answers = wire.at_once(posts)
+    assert {one.status for one in answers} == {200}
+    [(mails,)] = bridge.sql(
+        """SELECT count(*) FROM mail_relay_message m
+             JOIN mail_relay_client c ON c.id = m.client_id
+            WHERE c.identifier = %s AND m.state = 'queued'""",
+        tenant.name,
+    )
+    assert (mails, list(tenant.messages())) == (1, ["m1"])
+
+
 def test_c33_what_is_listed_of_addresses(tenant):
     message = tenant.message(
         "m1", to="ann@example.com, ben@example.com", cc=["cy@example.com"], bcc=[]

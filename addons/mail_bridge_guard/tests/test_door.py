@@ -2,8 +2,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import functools
 import io
+import json
 import logging
+import os
 import weakref
+from unittest.mock import patch
 
 from werkzeug.exceptions import ClientDisconnected
 
@@ -14,6 +17,7 @@ from ..answers import TRY_AGAIN_STATUS, try_again_status
 from ..door import ENVIRON_KEY, BodyTooLarge, Exchange, _guarded
 from ..memory import give_back, resident_bytes
 from ..redaction import TokenMask, mask_path
+from ..relay_door import MOUNTS_VARIABLE, inner_path, mounts
 
 TOKEN = "A" * 32
 
@@ -53,6 +57,29 @@ class TestWsgi(TransactionCase):
             )
             self.assertIn("Retry-After", headers)
             self.assertNotIn(b"<", body)
+
+    def test_below_relay_everything_is_json(self):
+        for path in ("/relay", "/relay/status", "//relay//commands/add-messages/"):
+            for method in ("GET", "POST", "DELETE"):
+                status, headers, body = self.call(path, method=method)
+                # 503 where mail_relay is not installed
+                self.assertIn(status[:3], ("401", "404", "405", "503"))
+                self.assertEqual(headers["Content-Type"], "application/json")
+                self.assertEqual("Retry-After" in headers, status[:3] == "503")
+                self.assertIn("detail", json.loads(body))
+
+    def test_where_the_interface_is_mounted(self):
+        with patch.dict(os.environ, {MOUNTS_VARIABLE: "/mailproxy/v1, x/ ,/"}):
+            self.assertEqual(mounts(), ("/mailproxy/v1", "/x"))
+            for path, inner in {
+                "/mailproxy/v1/status": "/relay/status",
+                "/mailproxy/health": "/relay/health",
+                "/mailproxy/status": None,
+                "/x": "/relay",
+                "/xy": None,
+                "/relayed": None,
+            }.items():
+                self.assertEqual(inner_path(path), inner, path)
 
     def test_more_slashes_make_no_other_path(self):
         for path in ("//mailgate/mailgun/x/y/z", "/mailgate//x/y/z/v", "/mailgate/"):

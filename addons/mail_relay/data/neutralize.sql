@@ -8,3 +8,6 @@ UPDATE mail_relay_message
 UPDATE mail_relay_client SET active = false, base_url = NULL;
 UPDATE mail_relay_posting SET state = 'error', error = 'neutralized copy'
  WHERE state IN ('waiting', 'queued');
+-- No copy reports to, or fetches from, the applications of the original.
+UPDATE mail_relay_client SET base_url = NULL, active = false;
+DELETE FROM ir_config_parameter WHERE key = 'mail_relay.sync_url';

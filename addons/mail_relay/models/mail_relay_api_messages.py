@@ -132,7 +132,7 @@ class MailRelayApi(models.AbstractModel):
                 batch.refuse(wanted.item, INVALID)
                 batch.queued -= 1
                 continue
-            rows[key] = _row(key, wanted, composed)
+            rows[key] = self._columns(key, wanted, composed)
             if composed:
                 names.append(key)
                 submissions.append(
@@ -142,6 +142,25 @@ class MailRelayApi(models.AbstractModel):
         for key, mail_id in zip(names, mails.ids, strict=True):
             rows[key]["relay_message_id"] = mail_id
         self.env["mail.relay.posting"]._store(list(rows.values()))
+
+    @api.model
+    def _columns(self, key, wanted, composed):
+        """Return the columns of a message; its contents only while they are needed."""
+        item = wanted.item
+        Posting = self.env["mail.relay.posting"]
+        payload = without_contents(item) if composed else Posting._sealed(item)
+        kept = {name: value for name, value in payload.items() if value is not None}
+        return {
+            "client_id": key[0],
+            "client_reference": key[1],
+            "state": "queued" if composed else "waiting",
+            "account_id": wanted.account_id,
+            "level": item["priority"],
+            "batch_code": item["batch_code"] or None,
+            "deferred_ts": item["deferred_ts"],
+            "payload": json.dumps(kept),
+            "next_attempt": None if composed else fields.Datetime.now(),
+        }
 
     @api.model
     def _composed(self, item):
@@ -273,29 +292,11 @@ class MailRelayApi(models.AbstractModel):
         )
 
 
-def _row(key, wanted, composed):
-    """Return the columns of a message; its contents only while they are needed."""
-    item = wanted.item
-    payload = item if composed is None else without_contents(item)
-    kept = {name: value for name, value in payload.items() if value is not None}
-    return {
-        "client_id": key[0],
-        "client_reference": key[1],
-        "state": "queued" if composed else "waiting",
-        "account_id": wanted.account_id,
-        "level": item["priority"],
-        "batch_code": item["batch_code"] or None,
-        "deferred_ts": item["deferred_ts"],
-        "payload": json.dumps(kept),
-        "next_attempt": None if composed else fields.Datetime.now(),
-    }
-
-
 def without_contents(item):
     """Return a message without what stands in its mail anyway."""
     files = [
         {name: one[name] for name in one if name not in ("storage_path", "auth")}
-        for one in item["attachments"] or ()
+        for one in item.get("attachments") or ()
     ]
     return {**item, "body": None, "attachments": files or None}
 

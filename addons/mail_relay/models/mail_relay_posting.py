@@ -196,8 +196,17 @@ class MailRelayPosting(models.Model):
             "bounce_ts": epoch(self.bounce_at),
             "created_at": iso(self.created_at),
             "updated_at": iso(self.updated_at),
-            "message": json.loads(self.payload or "{}") | self._tries(),
+            "message": self._shown_payload() | self._tries(),
         }
+
+    def _shown_payload(self):
+        """Return what was posted, without contents and credentials."""
+        given = json.loads(self.payload or "{}")
+        given.pop("body", None)
+        for one in given.get("attachments") or ():
+            one.pop("storage_path", None)
+            one.pop("auth", None)
+        return given
 
     def _tries(self):
         """Return how often it was tried again, if it was."""

@@ -42,6 +42,36 @@ class MailRelayPosting(models.Model):
 
     _inherit = "mail.relay.posting"
 
+    # --- Secrets ---
+
+    @api.model
+    def _sealed(self, item):
+        """Return a message with the credentials of its attachments encrypted."""
+        ring = None
+        files = []
+        for one in item["attachments"]:
+            if one.get("auth"):
+                ring = ring or self.env["mail.bridge.secret"]._ring(for_new_value=True)
+                sealed = ring.encrypt(json.dumps(one["auth"]), self._seal_place())
+                one = one | {"auth": sealed}
+            files.append(one)
+        return {**item, "attachments": files}
+
+    @api.model
+    def _unsealed(self, one):
+        """Return an attachment with its credentials as they were given."""
+        if not one.get("auth"):
+            return one
+        ring = self.env["mail.bridge.secret"]._ring()
+        text = ring.decrypt(one["auth"], self._seal_place())
+        return one | {"auth": json.loads(text)}
+
+    @api.model
+    def _seal_place(self):
+        return self.env["mail.bridge.secret"]._binding(self._name, 0, "auth")
+
+    # --- Fetching ---
+
     @api.model
     def _cron_fetch(self):
         """Fetch attachments of the messages that are due, some at once."""
@@ -88,7 +118,7 @@ class MailRelayPosting(models.Model):
             posting_id=self.id,
             claimed_until=claimed_until,
             owner=client.id,
-            attachments=tuple(map(read_attachment, given)),
+            attachments=tuple(read_attachment(self._unsealed(one)) for one in given),
             url=client._attachment_url(),
             auth=client._auth(),
             is_trusted=client.is_trusted,
