@@ -23,6 +23,7 @@ from tests.support import posts
 from tests.support.bridge import Bridge, wait_for
 from tests.support.posts import Post
 from tests.support.provider_api import ProviderApi
+from tests.support.smtp_sink import SmtpSink
 from tools import database as databases
 from tools.paths import RUN
 from tools.server import server_wide_modules
@@ -46,6 +47,7 @@ class Smtp2go:
 
     def __init__(self) -> None:
         self.mails: list[bytes] = []
+        self.refusal: Said | None = None
         self.hooks = api_of.Webhooks()
         self.meanwhile = lambda: None
 
@@ -59,6 +61,8 @@ class Smtp2go:
         if asked.path == "/v3/suppression/view":
             return api_of.said({"results": []})
         assert asked.path == "/v3/email/mime"
+        if self.refusal:
+            return self.refusal
         self.mails.append(base64.b64decode(asked.json["mime_email"]))
         name = f"1u0SwL-{len(self.mails)}-JAB2"
         return api_of.said(
@@ -125,15 +129,15 @@ def gunner(bridge):
 def enqueue(bridge, odoo):
     """Hand a mail to the relay for one account; its id and its recipient."""
 
-    def hand_over(account) -> tuple[int, str]:
+    def hand_over(account=None, domain="bridge.example") -> tuple[int, str]:
         address = f"{secrets.token_hex(6)}@outside.example"
-        mail = posts.make_mail(address, posts.unique(), sender="us@bridge.example")
+        mail = posts.make_mail(address, posts.unique(), sender=f"us@{domain}")
         code = ENQUEUE.format(
             mime=mail.as_bytes(),
-            domain="bridge.example",
+            domain=domain,
             address=address,
             message_id=str(mail["Message-ID"]),
-            account=account.id,
+            account=account.id if account else 0,
         )
         config = bridge.server.folder / "odoo.conf"
         return run_in_odoo(odoo, config, bridge.database, code), address
@@ -272,3 +276,62 @@ def test_suppressions_go_both_ways(bridge, mailgun, gunner, enqueue):
     bridge.client.write("mail.relay.suppression", entry, active=False)
     bridge.client.write("mail.relay.suppression", found["id"], active=False)
     wait_for(lambda: not {own, dead} & mailgun.lists["bounces"].keys(), 30)
+
+
+@pytest.fixture
+def route(bridge, sender):
+    """A From domain whose mail goes to SMTP2GO, and to an SMTP server behind it."""
+    with SmtpSink() as sink:
+        behind = bridge.account("smtp", smtp_host="127.0.0.1", smtp_port=sink.port)
+        domain = f"{secrets.token_hex(4)}.example"
+        lines = [
+            (0, 0, {"sequence": number, "account_id": account.id})
+            for number, account in enumerate((sender, behind))
+        ]
+        bridge.client.create(
+            "mail.relay.route", name=domain, from_domain=domain, line_ids=lines
+        )
+        yield domain, behind, sink
+
+
+def test_where_smtp2go_refuses_the_key_the_next_account_sends(
+    bridge, smtp2go, sender, route, enqueue
+):
+    domain, behind, sink = route
+    smtp2go.refusal = api_of.error("API_EXCEPTION", "API key not found", status=401)
+    mail, address = enqueue(domain=domain)
+    try:
+        becomes(bridge, mail, "sent")
+    finally:
+        smtp2go.refusal = None
+    assert [taken.recipients for taken in sink.wait(1)] == [(address,)]
+    assert bridge.sql(
+        """SELECT account_id, outcome FROM mail_relay_attempt
+            WHERE relay_message_id = %s ORDER BY id""",
+        mail,
+    ) == [(sender.id, "not_sent"), (behind.id, "accepted")]
+    [(account, trace)] = bridge.sql(
+        "SELECT account_id, route_trace FROM mail_relay_message WHERE id = %s", mail
+    )
+    assert account == behind.id
+    assert "API key not found" in trace
+
+
+def test_after_an_answer_that_nobody_understands_no_other_account_sends(
+    bridge, smtp2go, route, enqueue
+):
+    domain, _behind, sink = route
+    smtp2go.refusal = Said(502, b"<html>Bad gateway</html>")
+    mail, _address = enqueue(domain=domain)
+    try:
+        wait_for(
+            lambda: bridge.sql(
+                """SELECT 1 FROM mail_relay_message
+                    WHERE id = %s AND state = 'in_doubt'""",
+                mail,
+            ),
+            30,
+        )
+    finally:
+        smtp2go.refusal = None
+    assert sink.taken == []

@@ -178,8 +178,8 @@ class MailBridgeAccount(models.Model):
                 self.env["mail.bridge.event"].search_count(told, limit=1),
                 self.env._("The provider told what became of a mail"),
                 self.env._(
-                    "Enter the address (tab Receiving) among the provider's webhooks, "
-                    "then send a mail through this account."
+                    "Register the webhooks (tab At the Provider), then send a mail "
+                    "through this account."
                 ),
             )
         ]
