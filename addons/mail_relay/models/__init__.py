@@ -19,6 +19,10 @@ from . import mail_relay_limit
 from . import mail_relay_message_people
 from . import mail_relay_timeline
 from . import mail_relay_analysis
+from . import mail_relay_template
+from . import mail_relay_batch
+from . import mail_relay_batch_test
+from . import mail_relay_message_batch
 from . import mail_relay_gate
 from . import mail_relay_retention
 from . import mail_relay_demo

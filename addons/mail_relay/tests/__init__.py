@@ -7,6 +7,7 @@ from . import test_event_tell
 from . import test_event_truth
 from . import test_mail_server
 from . import test_neutralize
+from . import test_batch
 from . import test_people
 from . import test_people_data
 from . import test_reconcile
@@ -15,3 +16,4 @@ from . import test_sending_check
 from . import test_suppression
 from . import test_suppression_sync
 from . import test_demands
+from . import test_template
