@@ -231,7 +231,7 @@ class MailRelayBatch(models.Model):
         return {"mime": mime, "message_id": message_id, "subject": subject}
 
     def _enqueue_entries(self, entries):
-        """Queue the mails of entries, and write down which they are."""
+        """Queue the mails of entries, write down which they are, and return them."""
         mails = self.env["mail.relay.message"]._enqueue(
             [self._submission(entry) for entry in entries]
         )
@@ -258,6 +258,7 @@ class MailRelayBatch(models.Model):
                 [entry.get("variant") for entry in entries],
             ),
         )
+        return mails
 
     def _submission(self, entry):
         """Return the mail of an entry as the relay takes it."""

@@ -110,9 +110,10 @@ class MailRelayBatch(models.Model):
         return {"track_opens": True, "track_clicks": True}
 
     def _enqueue_entries(self, entries):
-        super()._enqueue_entries(entries)
+        mails = super()._enqueue_entries(entries)
         if entries and self.variant_ids and not self.test_began_at:
             self.sudo().test_began_at = fields.Datetime.now()
+        return mails
 
     # --- Result ---
 
@@ -233,7 +234,7 @@ class MailRelayBatchVariant(models.Model):
     body_text = fields.Text(string="Text")
     sent_count = fields.Integer("Sent", compute="_compute_figures")
     success_count = fields.Integer("Successes", compute="_compute_figures")
-    rate = fields.Float("Rate", compute="_compute_figures")
+    rate = fields.Float(compute="_compute_figures")
     interval = fields.Char(
         "95 % Between", compute="_compute_figures", help="Wilson's interval."
     )
