@@ -4,12 +4,14 @@
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
 
 from tests.support import posts
-from tests.support.bridge import Bridge, wait_for
+from tests.support.bridge import Account, Bridge, wait_for
+from tests.support.faults import held_table, wait_blocked
 from tests.test_events import event, groups, kept, stored
 
 #: Some mails with a message in a chatter, as if handed to a provider yesterday.
@@ -217,3 +219,42 @@ def test_news_that_cannot_be_told_hold_up_no_other(bridge, mailgun, shell, serve
         )
     finally:
         bridge.sql("DROP FUNCTION refuse_note() CASCADE")
+
+
+@pytest.mark.parametrize("table", ["mail_relay_recipient", "mail_notification"])
+def test_a_killed_drain_loses_nothing_and_counts_nothing_twice(
+    bridge, server, server_log, mailgun, shell, table
+):
+    """Killed while it applies events, and while it tells of them."""
+    # A drain that was killed is found out by the next one.
+    server_log.expect(r"ir_cron: Job 'Mail (Bridge|Relay): .*' \(\d+\) timed out")
+    tag = f"killed-{table}"
+    mails = sent(bridge, shell, tag, 9)
+    made = [
+        posts.mailgun_event(mailgun.key, told(5000 + number, "gone", *mail))
+        for number, mail in enumerate(mails)
+    ]
+    for group in groups(made, 5):
+        with held_table(bridge, table) as holder:
+            assert {reply.status for reply in bridge.post_at_once(group)} == {200}
+            make_due(bridge, mailgun)
+            for pid in wait_blocked(holder, server.cron_workers):
+                server.kill_worker(pid)
+    expected = {address: ("bounced", "bounce", 1) for _reference, address in mails}
+
+    def look() -> bool:
+        make_due(bridge, mailgun)
+        time.sleep(1)
+        return outcome(bridge, tag) == expected
+
+    wait_for(look, 120, lambda: json.dumps(outcome(bridge, tag), indent=1))
+
+
+def make_due(bridge: Bridge, account: Account) -> None:
+    """Let the minute pass after which a claim that came to nothing is made again."""
+    bridge.sql(
+        """UPDATE mail_bridge_event SET next_attempt = now() AT TIME ZONE 'UTC'
+            WHERE account_id = %s AND state = 'pending'""",
+        account.id,
+    )
+    bridge.call_cron("ir_cron_apply_events", "ir_cron_tell")

@@ -119,6 +119,7 @@ class MailBridgeEvent(models.Model):
                 WHERE e.state IN ('pending', 'unmatched')
              ORDER BY id FOR UPDATE OF e SKIP LOCKED""",
             (list(claimed), list(claimed.values())),
+            log_exceptions=False,
         )
         return self.browse(row[0] for row in self.env.cr.fetchall())
 

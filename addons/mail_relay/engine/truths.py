@@ -125,8 +125,9 @@ def write(cr, news: Iterable[Told]) -> None:
     cr.execute(
         "SELECT id FROM mail_relay_recipient WHERE id = ANY(%s) ORDER BY id FOR UPDATE",
         ([row["id"] for row in rows],),
+        log_exceptions=False,
     )
-    cr.execute(ADVANCE, (json.dumps(rows, default=str),))
+    cr.execute(ADVANCE, (json.dumps(rows, default=str),), log_exceptions=False)
 
 
 def _order(item: Told) -> tuple:

@@ -150,6 +150,7 @@ class MailRelayRecipient(models.Model):
             """SELECT id FROM mail_relay_recipient
                 WHERE id = ANY(%s) AND rank > told_rank ORDER BY id FOR UPDATE""",
             (ids,),
+            log_exceptions=False,
         )
         return self.browse(row[0] for row in self.env.cr.fetchall())
 
@@ -219,7 +220,8 @@ class MailRelayRecipient(models.Model):
             return set()
         columns = zip(*(item._as_notification() for item in newest), strict=True)
         statement = NOTIFY.format(same=f"note.{note} = person.{who}")
-        self.env.cr.execute(statement, (newest.ids, *map(list, columns)))
+        values = (newest.ids, *map(list, columns))
+        self.env.cr.execute(statement, values, log_exceptions=False)
         return {row[0] for row in self.env.cr.fetchall()}
 
     def _as_notification(self):
