@@ -1,4 +1,4 @@
-"""The three posts with which `make run` shows the suite at work.
+"""The three posts, and the answer, with which `make run` shows the suite at work.
 
 They are made here, not by the suite's own adapters, the way the providers make them:
 real HTTP, real multipart, real signatures.
@@ -27,6 +27,8 @@ SUBJECT = "Quotation for 240 desk lamps"
 OTHER_CUSTOMER = "sindre.aune@example.org"
 OTHER_SUBJECT = "Do you deliver to Trondheim?"
 ACCOUNTS = {"mailgun": "Mailgun (first mails)", "improvmx": "ImprovMX (first mails)"}
+ANSWER = "Good morning, the quotation is on its way; we deliver to the third floor."
+RECIPIENTS = "mail.relay.recipient"
 WAIT_SECONDS = 90
 
 TEXT = """\
@@ -98,6 +100,8 @@ def deliver(client: OdooClient) -> dict[str, int]:
     _post_json(client, improvmx, _improvmx_mail(other))
     _wait("the reply", client, lambda: _lead_of(client, reply) == lead)
     _wait("the ImprovMX mail", client, lambda: _lead_of(client, other))
+    say("answering the customer; the simulator takes the mail and sends nothing")
+    _answer(client, lead)
     return {"lead": lead}
 
 
@@ -137,6 +141,25 @@ def _account(client: OdooClient, code: str, **values: object) -> str:
     fields = client.call("mail.bridge.account", "read", [account_id], ["webhook_url"])
     path = fields[0]["webhook_url"].partition("/mailgate/")[2]
     return f"{client.base_url}/mailgate/{path}"
+
+
+# -- an answer that leaves ---------------------------------------------------
+
+
+def _answer(client: OdooClient, lead: int) -> None:
+    """Write to the customer and wait until the mail is told to be delivered."""
+    partner = client.create("res.partner", name="Ines Marchetti", email=CUSTOMER)
+    client.call(
+        "crm.lead",
+        "message_post",
+        [lead],
+        body=ANSWER,
+        partner_ids=[partner],
+        message_type="comment",
+        subtype_xmlid="mail.mt_comment",
+    )
+    told = [("partner_id", "=", partner), ("delivered_at", "!=", False)]
+    _wait("the answer", client, lambda: client.search_count(RECIPIENTS, told))
 
 
 # -- Mailgun ----------------------------------------------------------------

@@ -204,5 +204,6 @@ def _print_links(client: OdooClient, base: str, records: dict[str, int]) -> None
     note(f"The lead         {base}/odoo/crm.lead/{records['lead']}")
     if actions:
         note(f"Mail Bridge      {base}/odoo/action-{actions[0]['res_id']}  (Inbox)")
+    note(f"Deliveries       {base}/odoo/mail-relay-deliveries")
     note(f"Log              {(FOLDER / 'odoo.log').relative_to(ROOT)}")
     note("Stop it with `make stop`.")

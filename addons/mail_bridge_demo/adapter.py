@@ -13,7 +13,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from odoo.addons.mail_bridge.exceptions import PayloadError, SignatureError
+from odoo.addons.mail_bridge.exceptions import (
+    PayloadError,
+    PermanentError,
+    SignatureError,
+)
 from odoo.addons.mail_bridge.providers import envelope, signing
 from odoo.addons.mail_bridge.providers.base import (
     PLAIN_ANSWERS,
@@ -26,16 +30,24 @@ from odoo.addons.mail_bridge.providers.base import (
     WebhookRequest,
     digest,
 )
+from odoo.addons.mail_bridge.providers.check import Check, CheckStep
+from odoo.addons.mail_bridge.providers.delivery import (
+    DeliveryEvent,
+    OutgoingMail,
+    SendReceipt,
+)
 from odoo.addons.mail_bridge.providers.payload import content_digest, reduce_json
 
-from . import const
+from . import const, events, sending
 
 NO_VERDICTS = AuthenticationVerdicts()
 NO_SPAM = SpamVerdict()
 
 
 class DemoAdapter(ProviderAdapter):
-    """Signed JSON; knows verdicts and spam, so that every screen has its case."""
+    """Signed JSON; knows verdicts, spam and every event, so that each screen has its
+    case. It takes mail to send, and sends nothing.
+    """
 
     code = "demo"
     label = "Simulator"
@@ -45,6 +57,7 @@ class DemoAdapter(ProviderAdapter):
     signing_secrets = (const.SIGNING_KEY,)
     retry_horizon = const.RETRY_HORIZON
     names_account = True
+    supports = frozenset(("inbound", "events", "send"))
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
         """Check the signature over id, timestamp and body."""
@@ -72,9 +85,11 @@ class DemoAdapter(ProviderAdapter):
         request: WebhookRequest,
         fetched: Mapping[str, bytes],
         account: AccountFacts,
-    ) -> Iterable[InboundMail]:
-        """Return the one mail of a post."""
+    ) -> Iterable[InboundMail | DeliveryEvent]:
+        """Return the one mail of a post, or its events."""
         post = request.json
+        if "events" in post:
+            return events.read(post["events"])
         mime = _mime(post.get("mime"))
         verdicts, spam = _mapping(post, "verdicts"), _mapping(post, "spam")
         return [
@@ -126,6 +141,28 @@ class DemoAdapter(ProviderAdapter):
         if spam.flagged is not None:
             post["spam"] = {"flagged": spam.flagged, "score": spam.score or 0}
         return self.sign(json.dumps(post).encode("ascii"), account, now)
+
+    def compose_events(
+        self,
+        told: Iterable[DeliveryEvent],
+        account: AccountFacts,
+        now: datetime | None = None,
+    ) -> SamplePost:
+        """Return a signed post with events."""
+        body = json.dumps({"events": events.as_json(told)}).encode("ascii")
+        return self.sign(body, account, now)
+
+    def send(self, mail: OutgoingMail, account: AccountFacts) -> SendReceipt:
+        """Say that the mail was taken, or what its addresses ask for; send nothing."""
+        return sending.receipt(mail)
+
+    def find(self, mail: OutgoingMail, account: AccountFacts) -> list[DeliveryEvent]:
+        """The simulator remembers nothing."""
+        raise PermanentError("the simulator does not remember what it has taken")
+
+    def check(self, account: AccountFacts) -> Check:
+        """There is nobody who could refuse."""
+        return Check((CheckStep("api", "simulator", 0.0),))
 
     @staticmethod
     def sign(

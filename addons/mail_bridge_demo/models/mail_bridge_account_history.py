@@ -59,6 +59,7 @@ class MailBridgeAccount(models.Model):
                 "user_id": self.env.ref("base.user_admin").id,
             }
         )
+        account._demo_mail_server()
         shop, old = account.copy(), account.copy()
         shop.write({"name": self.env._("Simulator: support"), "state": "test"})
         old.name = self.env._("Simulator: old shop")
@@ -74,6 +75,18 @@ class MailBridgeAccount(models.Model):
         account._demo_dead_letter(now - timedelta(days=3))
         account._demo_notice("signature", "", 4)
         old._demo_notice("disabled", "", 17)
+
+    def _demo_mail_server(self):
+        """Let this database send through the simulator: nobody real gets a mail."""
+        self.write({"relay_track_opens": True, "relay_track_clicks": True})
+        self.env["ir.mail_server"].create(
+            {
+                "name": self.env._("Simulator (sends nothing)"),
+                "smtp_host": "simulator.invalid",
+                "sequence": 1,
+                "relay_account_id": self.id,
+            }
+        )
 
     def _demo_day(self, day, kinds, dice):
         kinds = kinds.split()

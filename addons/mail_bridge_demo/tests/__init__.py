@@ -3,5 +3,6 @@
 from . import test_decisions
 from . import test_message_controller
 from . import test_people
+from . import test_simulated_fate
 from . import test_simulator
 from . import test_test_wizard

@@ -102,18 +102,26 @@ class MailRelayMessage(models.Model):
         shop, news = (self._demo_account(name) for name in ("shop", "newsletter"))
         dice = random.Random(11)  # noqa: S311 the same history for everybody
         now = fields.Datetime.now().replace(microsecond=0)
+        scenes = [*self._demo_days(shop, news, now, dice)]
+        for number, rare in enumerate(RARE):
+            at = now - timedelta(minutes=11 * number + 4)
+            scenes.append((at, self._demo_rare, (shop, at, dice, rare)))
+        for _at, scene, values in sorted(scenes, key=lambda item: item[0]):
+            scene(*values)
+
+    def _demo_days(self, shop, news, now, dice):
+        """Yield when, what and with which values for each mail of two weeks."""
         for ago in range(13, -1, -1):
             day = now - timedelta(days=ago, hours=1)
-            for number in range(dice.randint(3, 6)):
+            fates = [dice.choice(USUAL) for _mail in range(dice.randint(3, 6))]
+            if ago == 3:
+                fates += ["block", "complained", "hard"]
+            for number, fate in enumerate(fates):
                 at = day - timedelta(minutes=97 * number)
-                self._demo_letter(shop, at, dice, dice.choice(USUAL))
+                yield at, self._demo_letter, (shop, at, dice, fate)
             if ago in (2, 9):
-                self._demo_newsletter(news, day, dice)
-        for number, fate in enumerate(("block", "complained", "hard")):
-            at = now - timedelta(days=3, hours=number)
-            self._demo_letter(shop, at, dice, fate)
-        for number, rare in enumerate(RARE):
-            self._demo_rare(shop, now - timedelta(minutes=11 * number + 4), dice, rare)
+                at = day - timedelta(minutes=40)
+                yield at, self._demo_newsletter, (news, at, dice)
 
     @api.model
     def _demo_account(self, kind):
