@@ -2,6 +2,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import api, fields, models
 
+from odoo.addons.mail_bridge.models.mail_bridge_queue import CONFLICTS
+
 from ..routing import choose
 from .mail_relay_client import EVERYTHING
 
@@ -10,6 +12,17 @@ _CONCERNED = """
   FROM mail_relay_posting posting
  WHERE posting.relay_message_id = mail.id AND posting.client_id = %s
    AND posting.state = 'queued' AND (%s OR posting.batch_code = ANY(%s))"""
+
+HOLD_SUSPENDED = """
+    UPDATE mail_relay_message mail SET state = 'held', hold_reason = 'suspended'
+      FROM mail_relay_posting posting
+      JOIN mail_relay_client client ON client.id = posting.client_id
+     WHERE posting.relay_message_id = mail.id AND posting.state = 'queued'
+       AND mail.state = 'queued' AND mail.claimed_by IS NULL
+       AND (client.active IS NOT TRUE
+            OR client.suspended_batches <> '[]'
+               AND (client.suspended_batches::jsonb ? '*'
+                    OR client.suspended_batches::jsonb ? posting.batch_code))"""
 
 
 class MailRelayMessage(models.Model):
@@ -76,6 +89,15 @@ class MailRelayMessage(models.Model):
         )
         self.env.invalidate_all()
         cr.postcommit.add(lambda: self._wake(always=True))
+
+    @api.model
+    def _hold_suspended(self):
+        """Hold mails that came back to the queue though their application waits."""
+        try:
+            self.env.cr.execute(HOLD_SUSPENDED, log_exceptions=False)
+            self.env.cr.commit()
+        except CONFLICTS:  # the next call does it
+            self.env.cr.rollback()
 
     def _forget_client(self):
         """Their application has deleted them: what waits is not sent.

@@ -5,12 +5,13 @@ import logging
 import re
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from odoo import api, fields, models
 
 from odoo.addons.mail_bridge.const import DRAIN_SECONDS
+from odoo.addons.mail_bridge.keyring import KeyRingError
 
 from ..const import MAX_MIME_BYTES
 from ..rest.attachments import FetchFailed, read_attachment
@@ -104,7 +105,12 @@ class MailRelayPosting(models.Model):
             if posting.attempts > FETCH_TRIES:
                 posting._give_up("Attachment fetch failed: gave up")
                 continue
-            errand = posting._errand(until)
+            try:
+                errand = posting._errand(until)
+            except KeyRingError:  # another host may: the try does not count
+                again = fields.Datetime.now() + timedelta(minutes=1)
+                posting.write({"attempts": posting.attempts - 1, "next_attempt": again})
+                continue
             away[pool.submit(errand.run)] = errand
         self.env.cr.commit()
 

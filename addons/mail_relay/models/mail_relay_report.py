@@ -15,6 +15,7 @@ from odoo.addons.mail_bridge.const import (
     LINGER_SECONDS,
 )
 from odoo.addons.mail_bridge.exceptions import MailBridgeError
+from odoo.addons.mail_bridge.keyring import KeyRingError
 from odoo.addons.mail_bridge.models.mail_bridge_queue import CONFLICTS
 
 from ..rest import reports
@@ -142,6 +143,7 @@ class MailRelayReport(models.Model):
     def _cron_report(self):
         """Report to all applications that are due, several at once."""
         self._note_wake()
+        self.env["mail.relay.message"]._hold_suspended()
         end = time.monotonic() + DRAIN_SECONDS
         away, looked_again = {}, 0
         with ThreadPoolExecutor(REPORT_THREADS) as pool:
@@ -162,7 +164,12 @@ class MailRelayReport(models.Model):
         """Start reports as far as there are hands; tell whether any was due."""
         free = REPORT_THREADS - len(away)
         clients = self._claim_clients(free) if free else ()
-        errands = [client._errand() for client in clients]
+        errands = []
+        for client in clients:
+            try:
+                errands.append(client._errand())
+            except KeyRingError as error:  # another host may
+                client._heard(reports.Heard(False, problem=str(error)), ())
         self.env.cr.commit()
         for errand in errands:
             away[pool.submit(errand.run)] = errand

@@ -8,6 +8,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import Form, TransactionCase, new_test_user, tagged
 
+from ..models.mail_relay_message_client import HOLD_SUSPENDED
 from ..rest.answers import ApiError
 from ..rest.call import Call
 from ..rest.const import ADMIN_SCOPE, CLIENT_SCOPE
@@ -252,3 +253,15 @@ class TestRelayApi(RelayApiCase):
         self.assertEqual((mail.state, mail.hold_reason), ("held", "suspended"))
         client.active = True
         self.assertEqual(mail.state, "queued")
+
+    def test_what_comes_back_to_the_queue_waits_with_the_others(self):
+        self.tenant()
+        self.account()
+        self.add(self.message(batch_code="spring"), self.message(2))
+        client = self.client()
+        client.suspended_batches = '["spring"]'
+        self.env.flush_all()
+        self.env.cr.execute(HOLD_SUSPENDED)
+        self.env.invalidate_all()
+        mails = self.postings(client_id=client.id).relay_message_id
+        self.assertEqual(mails.mapped("state"), ["held", "queued"])
