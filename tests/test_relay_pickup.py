@@ -277,3 +277,37 @@ def test_code_that_sends_without_a_record_goes_through_too(
     assert set(mail.recipients) == {"ann@outside.example", "bob@outside.example"}
     assert b"bob@" not in mail.data
     assert mail.message_id.endswith("@bridge.example>")
+
+
+def test_a_mail_that_the_queue_refuses_stops_no_other(
+    bridge, server_log, sink, relayed
+):
+    """Whatever goes wrong with one mail of a batch, the others are queued."""
+    server_log.expect(r"WARNING \S+mail_relay_pickup: Pick-up of mail \d+")
+    server_log.expect(r"(?s)ERROR odoo.sql_db: bad query: .* no poison here")
+    subject = unique("Poison")
+    bridge.sql(
+        """CREATE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN RAISE EXCEPTION 'no poison here'; END $$;
+           CREATE TRIGGER refuse_poison BEFORE INSERT ON mail_relay_message
+              FOR EACH ROW WHEN (NEW.subject LIKE 'Poison%no')
+              EXECUTE FUNCTION refuse_poison()"""
+    )
+    try:
+        values = {"email_from": SENDER, "email_to": "ann@outside.example"}
+        names = [f"{subject} {number}" for number in range(8)]
+        names[3] += " no"
+        mails = bridge.client.call(
+            "mail.mail", "create", [{"subject": name, **values} for name in names]
+        )
+        wait_for(lambda: len(rows(bridge, subject)) == 7)
+        [broken] = wait_for(
+            lambda: bridge.sql(
+                """SELECT failure_reason FROM mail_mail
+                    WHERE id = %s AND state = 'exception'""",
+                mails[3],
+            )
+        )
+        assert "no poison here" in broken[0]
+    finally:
+        bridge.sql("DROP FUNCTION refuse_poison CASCADE")

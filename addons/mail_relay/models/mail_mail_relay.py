@@ -212,6 +212,7 @@ class MailMail(models.Model):
         complete(message, rename=not self)
         self._add_demanded(message, reference, values, recipients)
         account = session.server_sudo.relay_account_id
+        is_own = account.company_id.id == values["company_id"]
         normal = MEDIUM if self else HIGH
         return Submission(
             mime=as_mime(message),
@@ -226,7 +227,7 @@ class MailMail(models.Model):
             subject=str(message.get("Subject", "")),
             reference=reference,
             **{
-                "default_account_id": account.id,
+                "default_account_id": account.id if is_own else 0,
                 "priority": LOW if is_marketing else normal,
                 **values,
             },

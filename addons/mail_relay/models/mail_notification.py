@@ -75,12 +75,13 @@ class MailNotification(models.Model):
 
     def _to_store(self, store, *args, **kwargs):
         parent = super()
+        if not hasattr(parent, "_to_store"):  # 19.0 asks for names, see below
+            return store.add_records_fields(self, *args, **kwargs)
         result = parent._to_store(store, *args, **kwargs)
-        if not hasattr(parent, "_to_store_defaults") and self.env.user._is_internal():
-            for notification in self.filtered("relay_state"):  # 18.0
-                store.add(
-                    notification, {name: notification[name] for name in FATE_FIELDS}
-                )
+        if self.env.user._is_internal():
+            for notification in self.filtered("relay_state"):
+                fate = {name: notification[name] for name in FATE_FIELDS}
+                store.add(notification, fate)
         return result
 
     def _to_store_defaults(self, target):

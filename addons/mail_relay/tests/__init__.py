@@ -17,3 +17,4 @@ from . import test_suppression
 from . import test_suppression_sync
 from . import test_demands
 from . import test_template
+from . import test_relayed_server
