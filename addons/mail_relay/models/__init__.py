@@ -24,6 +24,7 @@ from . import mail_relay_batch
 from . import mail_relay_batch_test
 from . import mail_relay_message_batch
 from . import mail_relay_gate
+from . import mail_bridge_account_gauges
 from . import mail_relay_retention
 from . import mail_relay_demo
 from . import ir_mail_server

@@ -20,6 +20,8 @@ ACTIONS = (
     "mail_relay_route_action",
     "mail_relay_limit_action",
     "mail_relay_gate_action",
+    "mail_relay_template_action",
+    "mail_relay_batch_action",
 )
 
 
@@ -360,6 +362,49 @@ class TestPeople(PeopleCase):
         )
         self.assertEqual(gates.mapped("domain"), ["outside.example"])
         self.assertEqual(gates.company_id, self.account.company_id)
+
+    # --- Gauges ---
+
+    def test_gauges_count_what_waits_and_the_last_minute(self):
+        mails = [self.enqueue() for _mail in range(6)]
+        states = ("queued", "queued", "sending", "in_doubt", "held", "dead")
+        for mail, state in zip(mails, states, strict=True):
+            self.put(mail, state=state)
+        self.put(mails[0], next_attempt=self.now - timedelta(minutes=10))
+        self.put(mails[1], next_attempt=self.now + timedelta(days=1))
+        for ago in (5, 30, 300):
+            at = self.now - timedelta(seconds=ago)
+            self.env["mail.relay.attempt"].create(
+                {
+                    "relay_message_id": mails[0].id,
+                    "account_id": self.account.id,
+                    "ended_at": at,
+                    "outcome": "accepted",
+                }
+            )
+        self.env.cr.execute(
+            """INSERT INTO mail_relay_gate (account_id, domain, failures, reason)
+               VALUES (%s, '', 3, 'connect')""",
+            (self.account.id,),
+        )
+        gauges = self.env["mail.bridge.account"].with_user(self.user).relay_gauges()
+        [own] = [gauge for gauge in gauges if gauge["id"] == self.account.id]
+        counts = ("queued", "due", "sending", "in_doubt", "held", "dead", "rate")
+        self.assertEqual([own[name] for name in counts], [2, 1, 1, 1, 1, 1, 2])
+        self.assertAlmostEqual(own["lag"], 600, delta=30)
+        self.assertEqual(own["doors"][0]["failures"], 3)
+        [idle] = [gauge for gauge in gauges if gauge["id"] == self.other.id]
+        self.assertEqual([idle[name] for name in counts], [0] * 7)
+
+    def test_gauges_show_nothing_of_other_companies(self):
+        company = self.env["res.company"].create({"name": "Other Company"})
+        account = self.make_account("Theirs", company_id=company.id)
+        for user in (self.user, self.head):
+            gauges = self.env["mail.bridge.account"].with_user(user).relay_gauges()
+            self.assertNotIn(account.id, [gauge["id"] for gauge in gauges])
+        stranger = new_test_user(self.env, "relay-stranger", groups="base.group_user")
+        with self.assertRaises(AccessError):
+            self.env["mail.bridge.account"].with_user(stranger).relay_gauges()
 
     # --- Companies ---
 
