@@ -175,7 +175,18 @@ class MailRelayRecipient(models.Model):
         self.env["mail.relay.suppression"]._note_bounces(self)
         messages = self._update_notifications()
         self._tell_bounces()
-        messages._notify_message_notification_update()
+        self._update_screens(messages)
+
+    @api.model
+    def _update_screens(self, messages):
+        """Show the news to who has a message open; who has not sees them anyway."""
+        try:
+            with self.env.cr.savepoint():
+                messages._notify_message_notification_update()
+        except CONFLICTS:
+            raise
+        except Exception:  # no reason to forget what became of the mails
+            _logger.warning("the screens do not show the news", exc_info=True)
 
     def _retry_early_events(self):
         """Events may have come before we knew how the provider calls the mail."""
