@@ -202,11 +202,12 @@ class Relay:
         )
 
     def call(self) -> None:
-        """Call the relay's crons, as Odoo does once a minute."""
+        """Call the dispatchers, as Odoo does once a minute."""
         self.bridge.sql(
             """INSERT INTO ir_cron_trigger (cron_id, call_at)
                SELECT id, now() AT TIME ZONE 'UTC' FROM ir_cron
-                WHERE active AND cron_name LIKE 'Mail Relay: %%'"""
+                WHERE active AND (cron_name LIKE 'Mail Relay: dispatch%%'
+                                  OR cron_name LIKE 'Mail Relay: %% in doubt')"""
         )
         with databases.cursor(self.bridge.connection) as cr:
             cr.execute("SELECT pg_notify('cron_trigger', %s)", [self.bridge.database])
