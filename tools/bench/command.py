@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tools.bench import chatter, doors, latency, memory, queue
+from tools.bench import chatter, doors, latency, memory, queue, relay
 from tools.bench.report import VERDICT, Section, section_text, table
 from tools.bench.stage import DURABLE, Stage, load_average
 from tools.console import Failure, note, say
@@ -20,6 +20,7 @@ PARTS: dict[int, Callable[[Stage, bool], Section]] = {
     3: latency.run,
     4: memory.run,
     5: queue.run,
+    6: relay.run,
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 INTRODUCTION = """\

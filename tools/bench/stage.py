@@ -31,6 +31,7 @@ MODULES = [
     "mail_bridge_guard",
     "mail_bridge",
     "mail_bridge_mailgun",
+    "mail_relay",
     "bench_peer",
 ]
 # What has to be "on", not only not "off": `local` would not wait for the disk.
