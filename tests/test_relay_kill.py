@@ -99,8 +99,8 @@ class Chaos:
     def strike(self, phase: str, wanted: int) -> None:
         """Kill so many dispatchers in a phase."""
         self.server.start()
-        with HOLDERS[phase](self) as find:
-            limit, count = time.monotonic() + 20, 0
+        with HOLDERS[phase](self) as (find, bury):
+            limit, count = time.monotonic() + 15, 0
             while count < wanted and time.monotonic() < limit:
                 self.relay.call()
                 calm = time.monotonic() + 0.5
@@ -108,6 +108,7 @@ class Chaos:
                     for pid in set(find()) - self.dead:
                         self.dead.add(pid)
                         self.server.kill_worker(pid)
+                        bury()
                         count += 1
                     time.sleep(0.02)
             self.kills[phase] = self.kills.get(phase, 0) + count
@@ -143,21 +144,25 @@ class Chaos:
         wait_for(settled, 90, lambda: f"{self.relay.states(self.released)}")
 
 
+#: Who can be killed now, and what follows on it.
+Tools = tuple[Callable[[], list[int]], Callable[[], None]]
+
+
 @contextlib.contextmanager
-def before_the_claim(chaos: Chaos) -> Iterator[Callable[[], list[int]]]:
+def before_the_claim(chaos: Chaos) -> Iterator[Tools]:
     with held_table(chaos.bridge, "mail_relay_message") as holder:
-        yield lambda: blocked(holder, chaos.server.cron_workers())
+        yield lambda: blocked(holder, chaos.server.cron_workers()), lambda: None
 
 
 @contextlib.contextmanager
-def during_the_call(chaos: Chaos) -> Iterator[Callable[[], list[int]]]:
+def during_the_call(chaos: Chaos) -> Iterator[Tools]:
     chaos.sink.fail("mail", delay=8)
 
     def find() -> list[int]:
         return [pid for pid in chaos.server.cron_workers() if chaos.sending(pid)]
 
     try:
-        yield find
+        yield find, lambda: None
     finally:
         chaos.sink.mend()
 
@@ -166,9 +171,17 @@ def at(place: str) -> Callable[[Chaos], Any]:
     """Hold dispatchers at one of `PLACES`."""
 
     @contextlib.contextmanager
-    def hold(chaos: Chaos) -> Iterator[Callable[[], list[int]]]:
+    def hold(chaos: Chaos) -> Iterator[Tools]:
         with waiting_at(chaos.bridge, place) as holder:
-            yield lambda: blocked(holder, chaos.server.cron_workers())
+
+            def bury() -> None:
+                # Or what waits in PostgreSQL for the dead goes on when the lock goes.
+                holder.execute(
+                    """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                        WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"""
+                )
+
+            yield lambda: blocked(holder, chaos.server.cron_workers()), bury
 
     return hold
 
@@ -189,7 +202,7 @@ AT_ONCE = 4
 def test_no_mail_is_lost_and_only_those_in_doubt_may_come_twice(
     bridge, server, server_log, shell, mails, kills
 ):
-    server_log.expect(*AWAY, r"ir_cron: Job 'Mail Relay: .*' \(\d+\) timed out")
+    server_log.expect(*AWAY, r"ir_cron: Job 'Mail .*' \(\d+\) timed out")
     relay = Relay(bridge, shell)
     with SmtpSink() as sink:
         account = relay.account(sink, relay_threads=1, relay_batch_size=1)
