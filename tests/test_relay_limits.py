@@ -27,7 +27,12 @@ def four_dispatchers(relay):
     """As many dispatchers as there are cron workers."""
     relay.set_dispatchers(4)
     yield
-    relay.set_dispatchers(2)
+    relay.bridge.sql(
+        """UPDATE ir_cron SET active = false
+            WHERE cron_name LIKE 'Mail Relay: dispatch%%'
+              AND cron_name NOT IN ('Mail Relay: dispatch', 'Mail Relay: dispatch (2)')
+        """
+    )
 
 
 @pytest.fixture
@@ -56,10 +61,16 @@ def test_several_dispatchers_send_each_mail_exactly_once(relay, sink, four_dispa
     specs = [
         {**spec, "account_id": accounts[n % 8]} for n, spec in enumerate(mails(1000))
     ]
-    ids = relay.send(specs)
-    for _ in range(6):
+    ids = relay.send(specs, suspended=True)
+    # An account after the other has work, and whoever comes first begins with it.
+    for account in accounts:
+        relay.bridge.sql(
+            """UPDATE mail_relay_message SET state = 'queued', hold_reason = NULL
+                WHERE state = 'held' AND account_id = %s""",
+            account,
+        )
         relay.call()
-        time.sleep(0.5)
+        time.sleep(0.3)
     assert relay.rested(ids, 120) == {"done": 1000}
     counts = sink.count()
     assert (len(counts), set(counts.values())) == (1000, {1})
@@ -188,7 +199,9 @@ def test_who_is_urgent_overtakes_a_mass_mailing(relay):
 def test_nobody_waits_behind_the_mails_of_another(relay, sink):
     """Of one account that two applications share, each has its turn."""
     clients = [
-        relay.bridge.client.create("mail.relay.client", name=f"App {n}")
+        relay.bridge.client.create(
+            "mail.relay.client", name=f"App {n}", identifier=f"app-{n}"
+        )
         for n in range(2)
     ]
     account = relay.account(sink, relay_threads=1)
