@@ -16,15 +16,21 @@ MOMENTS = {
     "complained": "complained_at",
     "unsubscribed": "unsubscribed_at",
 }
-#: The newest delivery of the message to the person of a notification.
+#: The newest delivery of the message to the person of a notification. The deliveries
+#: of the messages come first, once: a message may have gone to thousands.
 NEWEST = """
+    WITH person AS MATERIALIZED (
+        SELECT recipient.id, recipient.partner_id, recipient.email_normalized,
+               recipient.rank, mail.id AS mail_id, mail.mail_message_id
+          FROM mail_relay_message mail
+          JOIN mail_relay_recipient recipient ON recipient.relay_message_id = mail.id
+         WHERE mail.mail_message_id IN (
+               SELECT mail_message_id FROM mail_notification WHERE id = ANY(%(ids)s)))
     SELECT DISTINCT ON (note.id) note.id, person.id
       FROM mail_notification note
-      JOIN mail_relay_message mail ON mail.mail_message_id = note.mail_message_id
-      JOIN mail_relay_recipient person ON person.relay_message_id = mail.id
-       AND {same}
-     WHERE note.id = ANY(%s) AND note.notification_type = 'email'
-  ORDER BY note.id, mail.id DESC, person.rank DESC"""
+      JOIN person ON person.mail_message_id = note.mail_message_id AND {same}
+     WHERE note.id = ANY(%(ids)s) AND note.notification_type = 'email'
+  ORDER BY note.id, person.mail_id DESC, person.rank DESC"""
 SAME_PARTNER = "person.partner_id = note.res_partner_id"
 SAME_ADDRESS = "person.email_normalized = note.mail_email_address"
 
@@ -62,7 +68,7 @@ class MailNotification(models.Model):
         # 19.0 knows recipients without a partner.
         by_address = "mail_email_address" in self._fields
         same = f"({SAME_PARTNER} OR {SAME_ADDRESS})" if by_address else SAME_PARTNER
-        self.env.cr.execute(NEWEST.format(same=same), (self._origin.ids,))
+        self.env.cr.execute(NEWEST.format(same=same), {"ids": self._origin.ids})
         found = dict(self.env.cr.fetchall())
         people = self.env["mail.relay.recipient"].browse(found.values())
         people.invalidate_recordset()
