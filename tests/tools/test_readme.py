@@ -21,7 +21,9 @@ def _shown() -> set[str]:
         found = re.findall(
             r'(?:string|name|title)="([^"]+)"|>([^<>]+)<', path.read_text()
         )
-        texts.update(text.strip().lower() for pair in found for text in pair if text)
+        texts.update(
+            text.strip().rstrip("…").lower() for pair in found for text in pair if text
+        )
     for path in ADDONS.rglob("models/*.py"):
         found = re.findall(r'string="([^"]+)"|[\(,] ?"([A-Z][^"]+)"', path.read_text())
         texts.update(text.lower() for pair in found for text in pair if text)
