@@ -66,7 +66,14 @@ class MailgunAdapter(ProviderAdapter):
     supports = frozenset(("inbound", "events", "send"))
     services_need = (const.API_KEY,)
     offers = frozenset(
-        ("register_events", "register_inbound", "suppressions", "suppress", "history")
+        (
+            "register_events",
+            "register_inbound",
+            "suppressions",
+            "suppress",
+            "history",
+            "domain_records",
+        )
     )
 
     def verify(self, request: WebhookRequest, account: AccountFacts) -> None:
@@ -194,6 +201,12 @@ class MailgunAdapter(ProviderAdapter):
     ) -> bool:
         """Take an address off the list of a reason."""
         return suppressions.remove_suppression(account, address, reason)
+
+    def domain_records(
+        self, account: AccountFacts, domain: str
+    ) -> list[checking.DomainRecord]:
+        """Return the records that Mailgun wants a domain to publish."""
+        return checking.domain_records(account, domain)
 
     def history(
         self, account: AccountFacts, begin: datetime, end: datetime

@@ -1,6 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""Whether an account's domain may send: GET /v4/domains/{name}.
+"""Whether an account's domain may send, and its records: GET /v4/domains/{name}.
 
 Reviewed 2026-11-21 against
 https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domains
@@ -16,6 +16,9 @@ from odoo.addons.mail_bridge.providers.check import Check, CheckStep
 from odoo.addons.mail_bridge.providers.delivery import Reply
 
 from .api import Api, quoted
+
+#: Purpose, type, name and value.
+DomainRecord = tuple[str, str, str, str]
 
 
 def check(account: AccountFacts) -> Check:
@@ -35,3 +38,27 @@ def check(account: AccountFacts) -> Check:
         return Check((step,))
     text = f"{api.domain} is {state[:50] or 'unknown'} at Mailgun, not active"
     return Check((step,), Reply("mail", 0, "", text))
+
+
+def domain_records(account: AccountFacts, domain: str) -> list[DomainRecord]:
+    """Return the records with which a domain sends through Mailgun.
+
+    :raises TemporaryError: Mailgun cannot be asked now.
+    :raises PermanentError: it refuses, or knows no such domain.
+    """
+    told = Api(account).ask("GET", f"/v4/domains/{quoted(domain)}")
+    rows = told.get("sending_dns_records")
+    rows = rows if isinstance(rows, list) else []
+    return [_record(row) for row in rows if isinstance(row, dict) and row.get("name")]
+
+
+def _record(row: dict[str, object]) -> DomainRecord:
+    kind, name, value = (
+        str(row.get(x) or "") for x in ("record_type", "name", "value")
+    )
+    if value.startswith("v=spf1"):
+        terms = (word for word in value.split() if word.startswith("include:"))
+        return ("spf", "TXT", name, next(terms, ""))
+    if "._domainkey." in name:
+        return ("dkim", kind, name, value)
+    return ("other", kind, name, value)

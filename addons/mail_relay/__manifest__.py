@@ -14,6 +14,7 @@
         "data/ir_cron_data.xml",
         "data/ir_cron_upkeep_data.xml",
         "data/ir_cron_client_data.xml",
+        "data/ir_cron_domain_data.xml",
         "views/ir_mail_server_views.xml",
         "views/mail_bridge_account_views.xml",
         "views/mail_bridge_event_views.xml",
@@ -33,6 +34,7 @@
         "views/mail_relay_batch_views.xml",
         "views/res_config_settings_queue_views.xml",
         "views/mail_relay_menus.xml",
+        "views/mail_relay_sending_domain_views.xml",
     ],
     "demo": ["demo/mail_relay_demo.xml"],
     "assets": {

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
+from dns.rdata import Rdata
 from dns.rdtypes.ANY.TXT import TXT
 
 from ..exceptions import TemporaryError
@@ -123,6 +124,19 @@ def txt_lookup(
 
 
 def _ask(nameservers: tuple[str, ...], port: int, end: float, name: str) -> list[bytes]:
+    records = ask_dns(nameservers, port, end, name, "TXT")
+    return [b"".join(record.strings) for record in records if isinstance(record, TXT)]
+
+
+def ask_dns(
+    nameservers: Sequence[str], port: int, end: float, name: str, kind: str
+) -> list[Rdata]:
+    """Return the records of one type at a name, none where there are none.
+
+    :param nameservers: addresses; none: the system's.
+    :param end: until when to wait, of ``time.monotonic``.
+    :raises TemporaryError: nobody can tell now.
+    """
     left = end - time.monotonic()
     if left <= 0:
         raise TemporaryError("DNS: no time is left")
@@ -130,12 +144,12 @@ def _ask(nameservers: tuple[str, ...], port: int, end: float, name: str) -> list
         resolver = dns.resolver.Resolver(configure=not nameservers)
         if nameservers:
             resolver.nameservers, resolver.port = list(nameservers), port
-        answer = resolver.resolve(name + ".", "TXT", lifetime=left, search=False)
+        answer = resolver.resolve(name + ".", kind, lifetime=left, search=False)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return []
     except dns.exception.DNSException as error:
         raise TemporaryError(f"DNS: {type(error).__name__}") from None
-    return [b"".join(record.strings) for record in answer if isinstance(record, TXT)]
+    return list(answer)
 
 
 def _split(raw: bytes) -> _Mail | None:

@@ -29,6 +29,7 @@ Service = Literal[
     "suppress",
     "history",
     "statistics",
+    "domain_records",
 ]
 #: Figures of an account, one vocabulary; a provider tells those that it knows.
 Figure = Literal[
@@ -122,4 +123,14 @@ class ProviderServices:
 
     def statistics(self, account: AccountFacts) -> Mapping[Figure, str]:
         """For a provider that counts, return its figures, as people read them."""
+        raise NotImplementedError
+
+    def domain_records(
+        self, account: AccountFacts, domain: str
+    ) -> Iterable[tuple[str, str, str, str]]:
+        """For a provider that knows them, it must return the records a domain needs.
+
+        :return: purpose (``spf``, ``dkim``, ``return_path``, ``mx``, ``other``), type,
+            full name and value; for SPF the term that permits its servers.
+        """
         raise NotImplementedError

@@ -9,6 +9,9 @@ from . import mail_relay_suppression
 from . import mail_relay_suppression_sync
 from . import mail_relay_message
 from . import mail_relay_enqueue
+from . import mail_relay_sending_domain
+from . import mail_relay_sending_record
+from . import mail_relay_message_domain
 from . import mail_relay_dispatch
 from . import mail_relay_doubt
 from . import mail_relay_recipient

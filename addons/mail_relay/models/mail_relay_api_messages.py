@@ -127,6 +127,11 @@ class MailRelayApi(models.AbstractModel):
         """Store messages, and hand those to the relay that lack nothing."""
         rows, submissions, names = {}, [], []
         for key, wanted in ready.items():
+            refusal = self._refusal_of_sender(caller.company_id, wanted.item["from"])
+            if refusal:
+                batch.refuse(wanted.item, refusal)
+                batch.queued -= 1
+                continue
             composed = self._composed(wanted.item)
             if composed and len(composed.mime) > MAX_MIME_BYTES:
                 batch.refuse(wanted.item, INVALID)
@@ -142,6 +147,13 @@ class MailRelayApi(models.AbstractModel):
         for key, mail_id in zip(names, mails.ids, strict=True):
             rows[key]["relay_message_id"] = mail_id
         self.env["mail.relay.posting"]._store(list(rows.values()))
+
+    @api.model
+    def _refusal_of_sender(self, company_id, author):
+        """Return why mail from an address is not taken, else an empty text."""
+        company = self.env["res.company"].sudo().browse(company_id)
+        relay = self.env["mail.relay.message"]
+        return relay._from_refusal(company, bare_address(author))
 
     @api.model
     def _columns(self, key, wanted, composed):

@@ -21,7 +21,7 @@ from ..providers.states import RANKS, Truth
 from ..routing import choose
 from ..submission import IMMEDIATE, LOW
 
-_REJECTED = Truth("rejected")
+REJECTED = Truth("rejected")
 _PENDING = Truth("pending")
 
 
@@ -110,7 +110,7 @@ class MailRelayMessage(models.Model):
     def _chosen(self, item, obstacles_of):
         """Return the accounts that shall send a mail, and why."""
         company = item.company_id or self.env.company.id
-        from_domain = domain_of(_address(item))
+        from_domain = domain_of(author_address(item))
         obstacles = obstacles_of(company, from_domain)
         if item.account_id:
             return choose([item.account_id], "chosen by the sender", obstacles)
@@ -211,7 +211,7 @@ class MailRelayMessage(models.Model):
             "message_id": item.message_id,
             "subject": item.subject,
             "email_from": item.email_from,
-            "from_domain": domain_of(_address(item)),
+            "from_domain": domain_of(author_address(item)),
             "envelope_sender": item.envelope_sender,
             "size": len(item.mime),
             "is_marketing": item.is_marketing,
@@ -253,7 +253,7 @@ class MailRelayMessage(models.Model):
                     "variables": json.dumps(rcpt.variables) if rcpt.variables else None,
                     "created_at": now,
                     "told_rank": RANKS[_PENDING],
-                    **_truth(_PENDING),
+                    **truth_columns(_PENDING),
                 },
             )
         rows = list(people.values())
@@ -265,7 +265,7 @@ class MailRelayMessage(models.Model):
     def _refuse_malformed(self, rows):
         for row in rows:
             if wire_address(row["address"]) is None:
-                row |= _truth(_REJECTED) | {
+                row |= truth_columns(REJECTED) | {
                     "reason": "malformed",
                     "failure_text": self.env._("This is not a mail address."),
                 }
@@ -278,7 +278,7 @@ class MailRelayMessage(models.Model):
         for row in rows:
             for entry in found.get(row["email_normalized"], ()):
                 if entry.holds_back(item.is_marketing, item.list_reference, False):
-                    row |= _truth(_REJECTED) | {
+                    row |= truth_columns(REJECTED) | {
                         "reason": "suppressed",
                         "suppression_id": entry.id,
                         "failure_text": entry.reason,
@@ -342,7 +342,7 @@ class MailRelayMessage(models.Model):
             )
 
 
-def _address(item):
+def author_address(item):
     """Return the address in the From of a mail."""
     return parseaddr(item.email_from)[1] or item.envelope_sender
 
@@ -351,7 +351,7 @@ def _clean(value):
     return storable(value) if isinstance(value, str) else value
 
 
-def _truth(truth):
+def truth_columns(truth):
     """Return the columns of a truth."""
     return {
         "state": truth.state,

@@ -11,3 +11,9 @@ class ResConfigSettings(models.TransientModel):
         readonly=False,
         domain=lambda self: self.env["mail.bridge.account"]._can_send_domain(),
     )
+    mail_relay_from_policy = fields.Selection(
+        related="company_id.mail_relay_from_policy", readonly=False, required=True
+    )
+    mail_relay_from_address = fields.Char(
+        related="company_id.mail_relay_from_address", readonly=False
+    )

@@ -18,3 +18,4 @@ from . import test_suppression_sync
 from . import test_demands
 from . import test_template
 from . import test_relayed_server
+from . import test_sending_domain
