@@ -15,7 +15,7 @@ _logger = logging.getLogger(__name__)
 
 
 class MailRelayMessage(models.Model):
-    """What a company's sending domains mean for a mail: may it leave, signed by whom."""
+    """What sending domains mean for a mail: may it leave, signed by whom."""
 
     _inherit = "mail.relay.message"
 

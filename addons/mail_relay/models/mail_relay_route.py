@@ -4,7 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 from odoo.tools import ormcache
 
-from ..routing import RouteFacts
+from ..routing import RouteFacts, domains_in
 
 
 class MailRelayRoute(models.Model):
@@ -60,6 +60,23 @@ class MailRelayRoute(models.Model):
     def _check_lines(self):
         if any(route.active and not route.line_ids for route in self):
             raise ValidationError(self.env._("A route needs an account."))
+
+    @api.constrains("from_domain", "company_id")
+    def _check_from_domain(self):
+        """Where mail from unverified domains does not leave, no route is for it."""
+        for route in self.sudo():
+            if route.company_id.mail_relay_from_policy in ("refuse", "rewrite"):
+                known = self.env["mail.relay.sending.domain"]._facts(
+                    route.company_id.id
+                )
+                verified = {name for name, one in known.items() if one.is_verified}
+                if unknown := domains_in(route.from_domain) - verified:
+                    raise ValidationError(
+                        self.env._(
+                            "These are no verified sending domains: %s",
+                            ", ".join(sorted(unknown)),
+                        )
+                    )
 
     def init(self):
         self.env.cr.execute(

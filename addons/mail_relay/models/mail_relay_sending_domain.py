@@ -286,7 +286,7 @@ class MailRelaySendingDomain(models.Model):
         return domaincheck.lookup(hosts, int(port))
 
     def _note_checked(self, failures):
-        """Judge by the records' verdicts; one that could not be asked keeps its last."""
+        """Judge by the verdicts; what could not be asked keeps its last one."""
         states = set(self.record_ids.mapped("state"))
         values = {
             "checked_at": fields.Datetime.now(),
@@ -300,7 +300,6 @@ class MailRelaySendingDomain(models.Model):
             state = "failing" if self.state in ("verified", "failing") else "pending"
         if state != self.state:
             values["state"] = state
-        self.env.registry.clear_cache()
         self.sudo().write(values)
 
     # --- For the enqueuer ---

@@ -88,7 +88,13 @@ class MailRelaySendingRecord(models.Model):
     def write(self, vals):
         if vals.keys() & _WANTED:
             vals = {"state": "new", "published": False, "problem": False} | vals
+        if "state" in vals and set(self.mapped("state")) != {vals["state"]}:
+            self.env.registry.clear_cache()  # the domain may sign, or no more
         return super().write(vals)
+
+    def unlink(self):
+        self.env.registry.clear_cache()
+        return super().unlink()
 
     def _wanted(self):
         self.ensure_one()

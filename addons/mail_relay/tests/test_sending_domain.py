@@ -97,7 +97,8 @@ class TestSendingDomain(RelayEventCase):
 
     def mime(self, mail):
         self.env.cr.execute(
-            "SELECT data FROM mail_relay_message_body WHERE message_id = %s ORDER BY seq",
+            """SELECT data FROM mail_relay_message_body
+                WHERE message_id = %s ORDER BY seq""",
             (mail.id,),
         )
         return b"".join(bytes(row[0]) for row in self.env.cr.fetchall())
@@ -152,7 +153,7 @@ class TestSendingDomain(RelayEventCase):
             ),
             (
                 f"_dmarc.{DOMAIN}",
-                ["v=DMARC1; p=none", "v=DMARC1; p=none"],
+                ["v=DMARC1; p=none", "v=DMARC1; p=reject"],
                 "dmarc",
                 "several",
             ),
@@ -262,6 +263,20 @@ class TestSendingDomain(RelayEventCase):
         self.assertIn(self.account.id, dict(json.loads(mail.route_trace)))
         self.assertEqual(self.enqueue("elsewhere.example").account_id, self.account)
 
+    def test_routes_name_verified_domains_only_where_others_are_not_sent(self):
+        values = {
+            "name": "Route",
+            "company_id": self.company.id,
+            "from_domain": f"{DOMAIN}, elsewhere.example",
+            "line_ids": [(0, 0, {"account_id": self.account.id})],
+        }
+        self.verified()
+        self.env["mail.relay.route"].create(values)
+        self.company.mail_relay_from_policy = "refuse"
+        with self.assertRaises(ValidationError):
+            self.env["mail.relay.route"].create(values)
+        self.env["mail.relay.route"].create(values | {"from_domain": DOMAIN})
+
     # --- Signature ---
 
     def test_the_signature_verifies_and_covers_what_it_must(self):
@@ -321,10 +336,11 @@ class TestSendingDomain(RelayEventCase):
         for one in (user, head):
             form = Form(domain.with_user(one))
             self.assertEqual(form.name, DOMAIN)
-        with Form(domain.with_user(head)) as form:
-            with form.record_ids.new() as line:
-                line.host = f"x.{DOMAIN}"
-                line.value = "proof"
+        form = Form(domain.with_user(head))
+        with form.record_ids.new() as line:
+            line.host = f"x.{DOMAIN}"
+            line.value = "proof"
+        form.save()
         self.assertEqual(len(domain.record_ids), 4)
         with self.assertRaises(ValidationError):
             self.make_domain(DOMAIN)
