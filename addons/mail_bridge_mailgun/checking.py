@@ -9,6 +9,7 @@ https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/domain
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from odoo.addons.mail_bridge.providers.base import AccountFacts
@@ -49,16 +50,17 @@ def domain_records(account: AccountFacts, domain: str) -> list[DomainRecord]:
     told = Api(account).ask("GET", f"/v4/domains/{quoted(domain)}")
     rows = told.get("sending_dns_records")
     rows = rows if isinstance(rows, list) else []
-    return [_record(row) for row in rows if isinstance(row, dict) and row.get("name")]
+    found = (_record(row) for row in rows if isinstance(row, dict))
+    return [record for record in found if record]
 
 
-def _record(row: dict[str, object]) -> DomainRecord:
+def _record(row: Mapping[str, object]) -> DomainRecord | None:
+    """Return what a domain cannot send without: no CNAME for tracking, say."""
     kind, name, value = (
         str(row.get(x) or "") for x in ("record_type", "name", "value")
     )
     if value.startswith("v=spf1"):
         terms = (word for word in value.split() if word.startswith("include:"))
         return ("spf", "TXT", name, next(terms, ""))
-    if "._domainkey." in name:
-        return ("dkim", kind, name, value)
-    return ("other", kind, name, value)
+    is_key = "._domainkey." in name and kind in ("TXT", "CNAME")
+    return ("dkim", kind, name, value) if is_key else None

@@ -52,3 +52,23 @@ def test_trouble_at_mailgun(mailgun):
     with pytest.raises(TemporaryError) as caught:
         MailgunAdapter().check(ACCOUNT)
     assert API_KEY not in str(caught.value)
+
+
+def test_the_records_of_a_domain(mailgun):
+    """Without those that only tracking needs."""
+    key = f"s1._domainkey.{DOMAIN}"
+    rows = [
+        ("TXT", DOMAIN, "v=spf1 include:mailgun.org ~all"),
+        ("TXT", key, "k=rsa; p=AAAA"),
+        ("CNAME", f"email.{DOMAIN}", "mailgun.org"),
+    ]
+    names = ("record_type", "name", "value")
+    told = [dict(zip(names, row, strict=True)) for row in rows]
+    mailgun.answers = [Said(200, {"domain": {}, "sending_dns_records": told})]
+    assert MailgunAdapter().domain_records(ACCOUNT, DOMAIN) == [
+        ("spf", "TXT", DOMAIN, "include:mailgun.org"),
+        ("dkim", "TXT", key, "k=rsa; p=AAAA"),
+    ]
+    for told in (None, "x", [1, {}]):
+        mailgun.answers = [Said(200, {"sending_dns_records": told})]
+        assert MailgunAdapter().domain_records(ACCOUNT, DOMAIN) == []

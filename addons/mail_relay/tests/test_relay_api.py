@@ -96,6 +96,15 @@ class TestRelayApi(RelayApiCase):
         self.assertEqual(mail.recipient_ids.address, "ann@example.com")
         self.assertIn(b"Subject: Mail 1\r\n", mail._read_part())
 
+    def test_a_message_from_an_unverified_domain_is_refused_by_policy(self):
+        key = self.tenant()
+        self.account()
+        self.client().company_id.mail_relay_from_policy = "refuse"
+        status, body = self.add(self.message(), token=key)
+        self.assertEqual(status, 400)
+        self.assertIn("client.example", json.dumps(body))
+        self.assertFalse(self.postings(client_reference="m1").relay_message_id)
+
     def fate(self, posting, **states):
         """Let recipients come to states, by the local part of their address."""
         mail = posting.relay_message_id
