@@ -103,3 +103,9 @@ def as_mime(message: EmailMessage) -> bytes:
     for name in _INTERNAL:
         del message[name]
     return message.as_bytes(policy=SMTP)
+
+
+def with_headers(mime: bytes, fields: Mapping[str, str]) -> bytes:
+    """Return a mail with some header fields (of ASCII) in front."""
+    lines = "".join(f"{name}: {text}\r\n" for name, text in fields.items())
+    return lines.encode("ascii") + mime

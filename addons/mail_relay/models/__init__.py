@@ -58,3 +58,4 @@ from . import res_partner
 from . import mail_message_relay
 from . import res_company
 from . import res_config_settings_relay
+from . import mail_relay_message_complete  # before what signs: it comes last
