@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+from collections.abc import Mapping
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid, parseaddr

@@ -7,6 +7,7 @@ from odoo import modules
 from odoo.tests import HttpCase, TransactionCase, tagged
 
 from odoo.addons.mail_relay.providers.tokens import make_bounce_token
+from odoo.addons.mail_relay.submission import Rcpt, Submission
 
 SENDER = "shop@demands.example"
 
@@ -143,6 +144,40 @@ class TestDemands(DemandsCase, TransactionCase):
             mail["List-Unsubscribe"], r"^<http\S+/mail_relay/unsubscribe/\S+>$"
         )
         self.assertIn(":marketing:", mail["Feedback-ID"])
+
+    def submit(self, head=b"", **values):
+        """Let another application's mail go, as the interface does."""
+        item = Submission(
+            mime=b"From: shop@demands.example\r\nSubject: Offer\r\n"
+            b"Message-ID: <1@demands.example>\r\n" + head + b"\r\nHello\r\n",
+            envelope_sender=SENDER,
+            email_from=SENDER,
+            recipients=(Rcpt("ann@outside.example"),),
+            message_id="<1@demands.example>",
+            **values,
+        )
+        row = self.env["mail.relay.message"]._enqueue([item])
+        mime = message_from_bytes(row._read_part(), policy=policy.default)
+        self.assertEqual(mime.get_content().strip(), "Hello")
+        return row, mime
+
+    def test_mail_of_another_application_carries_the_same(self):
+        row, mail = self.submit()
+        key = self.env["mail.relay.message"]._token_key()
+        self.assertEqual(
+            mail["X-Mail-Relay-Token"], make_bounce_token(key, row.reference)
+        )
+        self.assertIn(":transactional:", mail["Feedback-ID"])
+        self.assertNotIn("List-Unsubscribe", mail)
+        _row, mail = self.submit(is_marketing=True)
+        self.assertEqual(mail["List-Unsubscribe-Post"], "List-Unsubscribe=One-Click")
+        self.assertIn("/mail_relay/unsubscribe/", mail["List-Unsubscribe"])
+
+    def test_what_another_application_says_itself_stays(self):
+        own = b"List-Unsubscribe: <mailto:a@b.c>\r\nFeedback-ID: a:b:c:d\r\n"
+        _row, mail = self.submit(own, is_marketing=True)
+        self.assertEqual(mail.get_all("List-Unsubscribe"), ["<mailto:a@b.c>"])
+        self.assertEqual(mail.get_all("Feedback-ID"), ["a:b:c:d"])
 
     def test_a_link_of_the_author_stays(self):
         given = {
