@@ -53,7 +53,7 @@ def test_odoos_own_pages_are_open_to_nobody_unasked():
     is_open = [
         place.strip() for place, body in places if "private-networks" not in body
     ]
-    assert is_open == ["/mailgate/"]
+    assert is_open == ["/mailgate/", "/mail_relay/unsubscribe/"]
 
 
 @pytest.mark.parametrize("name", ["Caddyfile", "nginx.conf.example"])
