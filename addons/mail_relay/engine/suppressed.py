@@ -12,9 +12,9 @@ from ..providers.suppression import Scope, holds_back
 
 
 class Entry(NamedTuple):
-    """One row that counts now."""
+    """One row that counts now; ``id`` is ``None`` for one of Odoo's own blacklist."""
 
-    id: int
+    id: int | None
     scope: Scope
     list_reference: str
     reason: str
@@ -35,8 +35,11 @@ def find(cr, addresses: Collection[str], company_id: int) -> dict[str, list[Entr
         """SELECT email_normalized, id, scope, coalesce(list_reference, ''), reason
              FROM mail_relay_suppression
             WHERE active AND company_id = %s AND email_normalized = ANY(%s)
-              AND (until IS NULL OR until > now() AT TIME ZONE 'UTC')""",
-        (company_id, list(addresses)),
+              AND (until IS NULL OR until > now() AT TIME ZONE 'UTC')
+        UNION ALL
+           SELECT email, NULL, 'marketing', '', 'blacklisted' FROM mail_blacklist
+            WHERE active AND email = ANY(%s)""",
+        (company_id, list(addresses), list(addresses)),
     )
     found: dict[str, list[Entry]] = {}
     for address, *entry in cr.fetchall():
@@ -50,4 +53,5 @@ REFUSE = f"""
        SET state = 'rejected', bounce_class = NULL, rank = {RANKS[Truth("rejected")]},
            reason = 'suppressed', suppression_id = v.entry_id, failure_text = v.why,
            last_event_at = now() AT TIME ZONE 'UTC'
-      FROM unnest(%s, %s, %s) AS v(id, entry_id, why) WHERE person.id = v.id"""
+      FROM unnest(%s, %s::integer[], %s) AS v(id, entry_id, why)
+     WHERE person.id = v.id"""

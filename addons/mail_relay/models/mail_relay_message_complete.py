@@ -1,5 +1,6 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import re
 import uuid
 from dataclasses import replace
 from email.parser import BytesHeaderParser
@@ -7,6 +8,8 @@ from email.parser import BytesHeaderParser
 from odoo import api, models
 
 from ..outgoing import with_headers
+
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 
 
 class MailRelayMessage(models.Model):
@@ -27,8 +30,8 @@ class MailRelayMessage(models.Model):
     def _completed(self, item):
         """Return a mail with the header fields it lacks; what it says itself stays."""
         reference = uuid.uuid4().hex
-        end = item.mime.find(b"\r\n\r\n")
-        head = BytesHeaderParser().parsebytes(item.mime[: end + 4] if end >= 0 else b"")
+        end = _BLANK_LINE.search(item.mime)
+        head = BytesHeaderParser().parsebytes(item.mime[: end.end()] if end else b"")
         wanted = self._demanded_headers(
             head,
             {

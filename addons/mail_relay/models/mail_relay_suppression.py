@@ -182,14 +182,16 @@ class MailRelaySuppression(models.Model):
     def _held_back(self, addresses, account, is_marketing=False, list_reference=""):
         """Return the entries that keep a mail from addresses, by address.
 
+        Empty where it is Odoo's own blacklist that does.
+
         :param addresses: normalised.
         :param account: the account that would send the mail.
         """
-        self.flush_model()
+        self.env.flush_all()
         strict = account.relay_suppress_transactional
         found = suppressed.find(self.env.cr, addresses, account.company_id.id)
         return {
-            address: self.browse(entry.id)
+            address: self.browse(entry.id or [])
             for address, entries in found.items()
             for entry in entries
             if entry.holds_back(is_marketing, list_reference or "", strict)

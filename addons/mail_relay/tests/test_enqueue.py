@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import json
+import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -134,6 +135,13 @@ class TestEnqueue(RelayEventCase):
         self.assertEqual(ann.suppression_id, entry)
         self.assertEqual(self.states(mail)[BOB], "pending")
 
+    def test_who_is_on_odoos_own_blacklist_gets_no_marketing(self):
+        self.env["mail.blacklist"]._add(ANN)
+        person = self.enqueue(ANN, is_marketing=True).recipient_ids
+        self.assertEqual((person.state, person.reason), ("rejected", "suppressed"))
+        self.assertEqual(person.failure_text, "blacklisted")
+        self.assertEqual(self.enqueue(ANN).recipient_ids.state, "pending")
+
     def test_another_companys_suppression_is_its_own(self):
         other = self.env["res.company"].create({"name": "Other"})
         self.Suppression.create(
@@ -190,9 +198,17 @@ class TestEnqueue(RelayEventCase):
     def test_mime_comes_back_to_the_byte_whatever_its_size(self):
         for size in (0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1):
             mime = (b"\0\xff\r\n" * (size // 4 + 1))[:size]
-            mail = self.enqueue(ANN, mime=mime)
+            mail = self.enqueue(ANN, mime=mime, reference=uuid.uuid4().hex)
             self.assertEqual(mail._read_part(0), mime)
             self.assertEqual(mail.size, size)
+
+    def test_a_mail_gets_header_fields_and_keeps_its_bytes(self):
+        for mime in (b"", b"A: b\r\n\r\n\xff\0", b"A: b\n\nFeedback-ID: no\n"):
+            mail = self.enqueue(ANN, mime=mime)
+            added, _, rest = mail._read_part(0).partition(mime or b"\0")
+            self.assertTrue(added.startswith(b"X-Mail-Relay-Token: "))
+            self.assertIn(b"\r\nFeedback-ID: ", added)
+            self.assertEqual((rest, mail.size), (b"", len(added) + len(mime)))
 
     def test_text_that_no_database_keeps_is_mended(self):
         mail = self.enqueue("a\0nn@customer.example", subject="a\0b \udcff")

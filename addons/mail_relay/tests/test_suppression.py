@@ -132,6 +132,11 @@ class TestSuppression(RelayEventCase):
                 black = self.env["mail.blacklist"].search([("email", "=", READER)])
                 self.assertEqual(len(black), 1)
 
+    def test_who_is_on_odoos_own_blacklist_gets_no_marketing(self):
+        self.env["mail.blacklist"]._add(READER)
+        self.assertTrue(self.held(is_marketing=True))
+        self.assertFalse(self.held())
+
     def test_an_account_may_hold_back_everything(self):
         mail = self.send(READER)
         self.happen(mail, self.event(mail, "complained"))
