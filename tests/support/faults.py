@@ -24,7 +24,8 @@ REFUSED = r"odoo\.sql_db: bad query.*refused by the test"
 # What a crash of PostgreSQL leaves in the log of whoever was talking to it.
 AWAY = (
     r"psycopg2\.(OperationalError|InterfaceError): ",
-    r"odoo\.sql_db: bad query.*(server closed the connection|cursor already closed)",
+    r"(odoo\.sql_db|base\.models\.ir_cron): bad query.*"
+    r"(server closed the connection|cursor already closed)",
     r"odoo\.service\.server: (connection to server at|Gevent Parent changed)",
 )
 
