@@ -208,7 +208,8 @@ class TestSendingDomain(RelayEventCase):
     def test_mail_from_unverified_domains_leaves_by_default(self):
         mail = self.enqueue("elsewhere.example")
         self.assertEqual(mail.state, "queued")
-        self.assertEqual(self.mime(mail), MIME.replace(b"%b", b"elsewhere.example"))
+        mime = MIME.replace(b"%b", b"elsewhere.example")
+        self.assertTrue(self.mime(mail).endswith(mime))
 
     def test_refused(self):
         self.verified()
