@@ -1,6 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import base
+from . import mail_bridge_cached
 from . import mail_bridge_secret
 from . import mail_bridge_wake
 from . import mail_bridge_queue

@@ -42,6 +42,7 @@ class MailBridgeSecret(models.Model):
 
     _name = "mail.bridge.secret"
     _description = "Mail Bridge Secret"
+    _inherit = "mail.bridge.cached"
     _allow_sudo_commands = False
 
     res_model = fields.Char(required=True)
@@ -57,19 +58,6 @@ class MailBridgeSecret(models.Model):
             """CREATE UNIQUE INDEX IF NOT EXISTS mail_bridge_secret_place_uniq
                ON mail_bridge_secret (res_model, res_id, name)"""
         )
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        self.env.registry.clear_cache()
-        return super().create(vals_list)
-
-    def write(self, vals):
-        self.env.registry.clear_cache()
-        return super().write(vals)
-
-    def unlink(self):
-        self.env.registry.clear_cache()
-        return super().unlink()
 
     # --- Key ring ---
 

@@ -50,7 +50,8 @@ class KeyFacts(NamedTuple):
 
 
 class MailBridgeKey(models.Model):
-    _inherit = "mail.bridge.key"
+    _name = "mail.bridge.key"
+    _inherit = ["mail.bridge.key", "mail.bridge.cached"]
 
     relay_client_id = fields.Many2one(
         "mail.relay.client",
@@ -115,16 +116,3 @@ class MailBridgeKey(models.Model):
         if len(rows) != 1:
             raise LookupError
         return KeyFacts(*rows[0])
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        self.env.registry.clear_cache()
-        return super().create(vals_list)
-
-    def write(self, vals):
-        self.env.registry.clear_cache()
-        return super().write(vals)
-
-    def unlink(self):
-        self.env.registry.clear_cache()
-        return super().unlink()

@@ -12,6 +12,7 @@ class MailRelayRoute(models.Model):
 
     _name = "mail.relay.route"
     _description = "Mail Relay Route"
+    _inherit = "mail.bridge.cached"
     _order = "sequence, id"
     _check_company_auto = True
 
@@ -103,25 +104,13 @@ class MailRelayRoute(models.Model):
             for route in routes
         )
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        self.env.registry.clear_cache()
-        return super().create(vals_list)
-
-    def write(self, vals):
-        self.env.registry.clear_cache()
-        return super().write(vals)
-
-    def unlink(self):
-        self.env.registry.clear_cache()
-        return super().unlink()
-
 
 class MailRelayRouteLine(models.Model):
     """One account of a route."""
 
     _name = "mail.relay.route.line"
     _description = "Mail Relay Route Account"
+    _inherit = "mail.bridge.cached"
     _order = "sequence, id"
 
     route_id = fields.Many2one(
@@ -143,16 +132,3 @@ class MailRelayRouteLine(models.Model):
                 raise ValidationError(
                     self.env._("A route uses the accounts of its own company.")
                 )
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        self.env.registry.clear_cache()
-        return super().create(vals_list)
-
-    def write(self, vals):
-        self.env.registry.clear_cache()
-        return super().write(vals)
-
-    def unlink(self):
-        self.env.registry.clear_cache()
-        return super().unlink()
