@@ -1,6 +1,8 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from odoo import api, models
+from datetime import timedelta
+
+from odoo import api, fields, models
 
 from ..const import CHUNK_BYTES
 from ..exceptions import PermanentError
@@ -33,6 +35,15 @@ class MailBridgeBody(models.AbstractModel):
                     PRIMARY KEY ({self._body_owner}, part, seq));
                 ALTER TABLE {self._table}_body ALTER COLUMN data SET STORAGE EXTERNAL"""
         )
+
+    @api.model
+    def _horizon(self, parameter, default, least):
+        """Return before when a retention setting deletes (naive UTC).
+
+        :param parameter: of the system, in days; :param least: days, whatever it says.
+        """
+        days = self.env["ir.config_parameter"].sudo().get_param(parameter, default)
+        return fields.Datetime.now() - timedelta(days=max(int(days), least))
 
     @api.model
     def _write_chunks(self, owner_id, part, name, data, start=0):

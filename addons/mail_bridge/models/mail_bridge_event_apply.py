@@ -236,5 +236,5 @@ class MailBridgeEvent(models.Model):
             (waiting.ids,),
         )
         waiting.invalidate_recordset()
-        for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()).exists():
+        for cron in self._drains():
             cron._trigger()

@@ -3,7 +3,7 @@
 import json
 import logging
 import uuid
-from datetime import timedelta, timezone
+from datetime import timezone
 
 from odoo import api, fields, models
 
@@ -320,8 +320,9 @@ class MailBridgeIntake(models.Model):
     @api.model
     def _cron_retention(self, batch=1000):
         """Delete bodies, then rows, whose retention time is over, in batches."""
-        bodies = self._delete_bodies(self._horizon("body_days", BODY_DAYS), batch)
-        horizon = self._horizon("message_days", MESSAGE_DAYS)
+        horizon = self._horizon("mail_bridge.body_days", BODY_DAYS, LEAST_DAYS)
+        bodies = self._delete_bodies(horizon, batch)
+        horizon = self._horizon("mail_bridge.message_days", MESSAGE_DAYS, LEAST_DAYS)
         old = self._over_since(horizon, batch)
         forgotten = self.env["mail.bridge.served"]._forget_before(horizon, batch)
         events = self.env["mail.bridge.event"]._forget_before(horizon, batch)
@@ -358,13 +359,6 @@ class MailBridgeIntake(models.Model):
             {"horizon": horizon, "batch": batch},
         )
         return self.browse(row[0] for row in self.env.cr.fetchall())
-
-    @api.model
-    def _horizon(self, name, default):
-        """Return before when a retention setting deletes (naive UTC)."""
-        parameter = self.env["ir.config_parameter"].sudo().get_param
-        days = max(int(parameter(f"mail_bridge.{name}", default)), LEAST_DAYS)
-        return fields.Datetime.now() - timedelta(days=days)
 
     @api.model
     def _delete_bodies(self, horizon, batch):

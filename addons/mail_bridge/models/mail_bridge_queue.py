@@ -157,11 +157,6 @@ class MailBridgeQueue(models.AbstractModel):
         return None
 
     @api.model
-    def _now(self):
-        """Return PostgreSQL's time (naive UTC), by which rows are claimed."""
-        return self.env.cr.now().replace(microsecond=0)
-
-    @api.model
     def _has_given_up(self, row_id, attempt):
         """End a row whose tries took their worker with them; tell if it was one."""
         if attempt <= MAX_TRIES:
@@ -290,5 +285,5 @@ class MailBridgeQueue(models.AbstractModel):
                 "next_attempt": self._now(),
             }
         )
-        for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()).exists():
+        for cron in self._drains():
             cron._trigger()

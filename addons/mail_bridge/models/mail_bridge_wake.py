@@ -40,10 +40,15 @@ class MailBridgeWake(models.AbstractModel):
         return crons.search(domain).ids
 
     @api.model
+    def _drains(self, lane="main"):
+        """Return the cron records that drain a lane, active or not, as superuser."""
+        crons = self.env["ir.cron"].sudo().with_context(active_test=False)
+        return crons.browse(self._drain_crons(lane)).exists()
+
+    @api.model
     def _has_drain(self, lane):
         """Tell whether anybody works on a lane."""
-        crons = self.env["ir.cron"].sudo().browse(self._drain_crons(lane)).exists()
-        return any(crons.mapped("active"))
+        return any(self._drains(lane).mapped("active"))
 
     @api.model
     def _has_all_drains(self):
@@ -90,6 +95,11 @@ class MailBridgeWake(models.AbstractModel):
         must end in a committed state.
         """
         raise NotImplementedError
+
+    @api.model
+    def _now(self):
+        """Return PostgreSQL's time (naive UTC), by which rows are claimed."""
+        return self.env.cr.now().replace(microsecond=0)
 
     def _forget(self):
         """Undo the transaction and what the ORM remembers of it."""

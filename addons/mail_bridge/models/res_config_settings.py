@@ -77,8 +77,7 @@ class ResConfigSettings(models.TransientModel):
 
     def _mail_bridge_drains(self):
         """Return the scheduled actions that drain the intake, active or not."""
-        ids = self.env["mail.bridge.intake"]._drain_crons()
-        return self.env["ir.cron"].sudo().with_context(active_test=False).browse(ids)
+        return self.env["mail.bridge.intake"]._drains()
 
     @api.depends("company_id")
     def _compute_mail_bridge_health(self):

@@ -87,7 +87,7 @@ class MailRelayMessage(models.Model):
             self._wake(always=True)
             return
         at = fields.Datetime.now() + timedelta(seconds=min(seconds, 86400) + 1)
-        for cron in self.env["ir.cron"].sudo().browse(self._drain_crons()[:1]):
+        for cron in self._drains()[:1]:
             cron._trigger(at)
 
     @api.model

@@ -140,11 +140,7 @@ class MailRelayMessage(models.Model):
     def _doubt_is_old(self):
         """Tell whether the provider had its time to say something."""
         since = self.sending_since or self.first_attempt_at
-        return not since or self._db_now() - since > timedelta(seconds=DOUBT_SECONDS)
-
-    @api.model
-    def _db_now(self):
-        return self.env.cr.now().replace(microsecond=0)
+        return not since or self._now() - since > timedelta(seconds=DOUBT_SECONDS)
 
     def _end_doubt(self, account):
         """Do what the account wants where nobody knows.

@@ -3,6 +3,7 @@
 import functools
 import json
 import uuid
+from collections import defaultdict
 from email.utils import parseaddr
 
 from psycopg2.extras import execute_values
@@ -50,6 +51,7 @@ class MailRelayMessage(models.Model):
         obstacles = functools.cache(self._account_obstacles)
         rows = [self._row(item, self._chosen(item, obstacles)) for item in submissions]
         recipients = [self._recipient_rows(item) for item in submissions]
+        self._refuse_suppressed(submissions, recipients)
         for row, people in zip(rows, recipients, strict=True):
             self._set_start(row, people)
         mails = self.browse(self._insert("mail_relay_message", rows))
@@ -71,7 +73,7 @@ class MailRelayMessage(models.Model):
         """Have a dispatcher called when mails become due that must wait until then."""
         now = fields.Datetime.now()
         later = {moment.replace(microsecond=0) for moment in moments if moment > now}
-        crons = self.env["ir.cron"].sudo().browse(self._drain_crons()[:1])
+        crons = self._drains()[:1]
         if later and crons:
             crons._trigger(sorted(later))
 
@@ -258,7 +260,6 @@ class MailRelayMessage(models.Model):
             )
         rows = list(people.values())
         self._refuse_malformed(rows)
-        self._refuse_suppressed(item, company, rows)
         return rows
 
     @api.model
@@ -271,18 +272,36 @@ class MailRelayMessage(models.Model):
                 }
 
     @api.model
-    def _refuse_suppressed(self, item, company, rows):
-        """Mark who must not get this mail; asked once more before it is sent."""
-        addresses = {row["email_normalized"] for row in rows}
-        found = suppressed.find(self.env.cr, addresses, company)
-        for row in rows:
-            for entry in found.get(row["email_normalized"], ()):
-                if entry.holds_back(item.is_marketing, item.list_reference, False):
-                    row |= truth_columns(REJECTED) | {
-                        "reason": "suppressed",
-                        "suppression_id": entry.id,
-                        "failure_text": entry.reason,
-                    }
+    def _refuse_suppressed(self, submissions, recipients):
+        """Mark who must not get a mail; asked once more before it is sent.
+
+        One question for all mails of a company.
+
+        :param recipients: rows of each submission; all of one have its company.
+        """
+        addresses = defaultdict(set)
+        for rows in recipients:
+            for row in rows:
+                addresses[row["company_id"]].add(row["email_normalized"])
+        found = {
+            company: suppressed.find(self.env.cr, wanted, company)
+            for company, wanted in addresses.items()
+        }
+        for item, rows in zip(submissions, recipients, strict=True):
+            for row in rows:
+                entries = found[row["company_id"]].get(row["email_normalized"], ())
+                self._refuse_by(entries, item, row)
+
+    @api.model
+    def _refuse_by(self, entries, item, row):
+        """Mark one recipient where an entry keeps the mail from him."""
+        for entry in entries:
+            if entry.holds_back(item.is_marketing, item.list_reference, False):
+                row |= truth_columns(REJECTED) | {
+                    "reason": "suppressed",
+                    "suppression_id": entry.id,
+                    "failure_text": entry.reason,
+                }
 
     @api.model
     def _set_start(self, row, people):

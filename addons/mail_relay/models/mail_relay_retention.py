@@ -1,8 +1,7 @@
 # Copyright Mail Bridge contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from datetime import timedelta
 
-from odoo import api, fields, models
+from odoo import api, models
 
 from ..const import BODY_DAYS, LEAST_DAYS, MESSAGE_DAYS
 
@@ -17,17 +16,11 @@ class MailRelayMessage(models.Model):
     @api.model
     def _cron_retention(self, batch=2000):
         """Delete the text of mails that are over, then the mails, in batches."""
-        bodies = self._delete_bodies(self._horizon("body_days", BODY_DAYS), batch)
-        horizon = self._horizon("message_days", MESSAGE_DAYS)
+        horizon = self._horizon("mail_relay.body_days", BODY_DAYS, LEAST_DAYS)
+        bodies = self._delete_bodies(horizon, batch)
+        horizon = self._horizon("mail_relay.message_days", MESSAGE_DAYS, LEAST_DAYS)
         if batch in (bodies, self._delete_old(horizon, batch)):
             self.env.ref("mail_relay.ir_cron_retention")._trigger()
-
-    @api.model
-    def _horizon(self, name, default):
-        """Return before when a retention setting deletes (naive UTC)."""
-        parameter = self.env["ir.config_parameter"].sudo().get_param
-        days = max(int(parameter(f"mail_relay.{name}", default)), LEAST_DAYS)
-        return fields.Datetime.now() - timedelta(days=days)
 
     @api.model
     def _delete_bodies(self, horizon, batch):

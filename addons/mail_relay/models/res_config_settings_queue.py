@@ -38,8 +38,7 @@ class ResConfigSettings(models.TransientModel):
 
     def _mail_relay_dispatchers(self):
         """Return the scheduled actions that send, active or not."""
-        ids = self.env["mail.relay.message"]._drain_crons()
-        return self.env["ir.cron"].sudo().with_context(active_test=False).browse(ids)
+        return self.env["mail.relay.message"]._drains()
 
     @api.constrains("mail_relay_body_days", "mail_relay_message_days")
     def _check_mail_relay_retention(self):
